@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Files, inodes and page caches as far as mm/ needs them (include/linux/fs.h). */
+import type { xarray } from "../../lib/xarray.js";
+import type { Machine } from "../machine.js";
+import type { page_owner } from "./mem_map.js";
+import type { vm_area_struct } from "./mm_types.js";
+import type { vm_flags_t } from "./vm_flags.js";
+
+export const FMODE_READ = 1;
+export const FMODE_WRITE = 2;
+
+/** The page cache of one inode and the VMAs that map it. */
+export class address_space implements page_owner {
+  owner_id = 0;
+  readonly is_anon = false;
+  readonly host: inode;
+  readonly i_pages: xarray;
+  nrpages = 0;
+  /** VMAs that map this file. */
+  readonly i_mmap = new Set<vm_area_struct>();
+  /** Writable shared mappings. */
+  i_mmap_writable = 0;
+  unevictable = false;
+  constructor(host: inode, i_pages: xarray) {
+    this.host = host;
+    this.i_pages = i_pages;
+  }
+}
+
+/** What of shmem_inode_info the model keeps; null on an inode that is not shmem. */
+export interface shmem_inode_info {
+  flags: vm_flags_t;
+  /** Pages charged to the file. */
+  alloced: number;
+  swapped: number;
+  /** F_SEAL_… of a memfd. */
+  seals: number;
+  /** Range that a hole punch is working on, as [start, end) page offsets; a fault in it waits. */
+  falloc: { start: number; end: number } | null;
+}
+
+export class inode {
+  readonly i_ino: number;
+  /** Size in bytes. */
+  i_size: number;
+  i_mapping!: address_space;
+  shmem: shmem_inode_info | null = null;
+  /** How many open files and mappings hold it. */
+  i_count = 1;
+  constructor(i_ino: number, i_size: number) {
+    this.i_ino = i_ino;
+    this.i_size = i_size;
+  }
+}
+
+export interface file_operations {
+  readonly name: string;
+  /** Sets vm_ops (and flags) of a VMA that will map the file; 0 or -errno. */
+  mmap?(k: Machine, file: file, vma: vm_area_struct): number;
+  fallocate?(k: Machine, file: file, mode: number, offset: number, len: number): number;
+  /** Called when the last reference goes. */
+  release?(k: Machine, file: file): void;
+}
+
+export class file {
+  /** What /proc/PID/maps shows, without "(deleted)". */
+  readonly path: string;
+  readonly f_inode: inode;
+  readonly f_op: file_operations;
+  f_mode: number;
+  f_count = 1;
+  /** Has the name gone (as a memfd's always has)? */
+  readonly deleted: boolean;
+  constructor(path: string, f_inode: inode, f_op: file_operations, f_mode: number, deleted: boolean) {
+    this.path = path;
+    this.f_inode = f_inode;
+    this.f_op = f_op;
+    this.f_mode = f_mode;
+    this.deleted = deleted;
+  }
+  get f_mapping(): address_space {
+    return this.f_inode.i_mapping;
+  }
+}

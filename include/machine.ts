@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * The machine: everything that is a global variable in the kernel hangs off one object of this type, which
+ * kernel/boot.ts alone makes. Functions that use a global in C take it as their first argument, `k`.
+ */
+import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
+import type { Prng } from "../lib/prng.js";
+import type { mem_map } from "./linux/mem_map.js";
+import type { pglist_data, zone } from "./linux/mmzone.js";
+import type { task_struct } from "./linux/sched.js";
+import type { vm_flags_t } from "./linux/vm_flags.js";
+
+/** Build-time choices of the kernel (CONFIG_…) and the sysctls that the model reads. */
+export interface Config {
+  KSM: boolean;
+  TRANSPARENT_HUGEPAGE: boolean;
+  MEMORY_FAILURE: boolean;
+  ANON_VMA_NAME: boolean;
+  NUMA: boolean;
+  MEM_SOFT_DIRTY: boolean;
+  /** vm.overcommit_memory */
+  overcommit_memory: number;
+  overcommit_ratio: number;
+  max_map_count: number;
+  /** Pages between a growing stack and its neighbour. */
+  stack_guard_gap: number;
+  mmap_min_addr: number;
+  /** CONFIG_DEBUG_VM: freed VMAs are poisoned, and reading one throws. */
+  DEBUG_VM: boolean;
+}
+
+/** The layout that an architecture gives to the high VMA flags, and its word size. */
+export interface Arch {
+  readonly name: string;
+  readonly BITS_PER_LONG: 32 | 64;
+  /** All flags that fit vm_flags_t's unsigned long. */
+  readonly vm_flags_mask: vm_flags_t;
+  /** Protection keys: flag bit of pkey bit 0 and how many bits; null without. */
+  readonly pkeys: { readonly shift: number; readonly bits: number } | null;
+  /** Flags that mprotect takes from its caller rather than from the VMA. @kernel VM_ARCH_CLEAR */
+  readonly VM_ARCH_CLEAR: vm_flags_t;
+  /** Two-letter names that smaps gives to this architecture's flags, by bit number. */
+  readonly smapsNames: Readonly<Record<number, string>>;
+  readonly TASK_SIZE: number;
+  /** Does its uapi/asm/mman.h take the numbers of asm-generic/mman-common.h? */
+  readonly genericMman: boolean;
+}
+
+/**
+ * Where a test or a schedule takes part. Held by the machine as an object with methods, so that a test can replace
+ * one with sinon.
+ */
+export interface Hooks {
+  /**
+   * Called wherever the kernel may drop mmap_lock, sleep or be interrupted; `point` names the place, as in
+   * "folio_lock_or_retry". A hook may run another task's step here. Answers "retry" where the point can end the
+   * fault with VM_FAULT_RETRY, nothing otherwise.
+   */
+  yieldPoint(point: string, detail: Readonly<Record<string, unknown>>): "retry" | undefined;
+  /** Told of what happened, in the words of the kernel's tracepoints: "mm_page_alloc", "mm_migrate_pages", … */
+  trace(event: string, detail: Readonly<Record<string, unknown>>): void;
+}
+
+export interface Machine {
+  readonly config: Config;
+  readonly arch: Arch;
+  readonly seed: number;
+  readonly prng: Prng;
+  readonly hooks: Hooks;
+  /** Is a trace hook there that wants to hear? Guards calls on hot paths. */
+  tracing: boolean;
+
+  readonly mem: mem_map;
+  readonly nodes: pglist_data[];
+  /** All zones, in the order of mem_map.zones. */
+  readonly zones: zone[];
+  readonly cmaAreas: { readonly name: string; readonly base_pfn: number; readonly count: number; readonly bitmap: Uint8Array }[];
+  /** How many CPUs there are, and which one runs now. */
+  readonly nr_cpus: number;
+  cpu: number;
+  /** Global events, by vm_event_item of include/linux/vmstat.ts. */
+  readonly vm_events: Float64Array;
+  totalram_pages: number;
+  /** Page frame of the zero page. */
+  zero_pfn: number;
+  /** Has any zone a MIGRATE_CMA or ZONE_MOVABLE page? */
+  page_group_by_mobility_disabled: boolean;
+
+  /** Per-CPU batches of pages on their way to the LRU, and of mlock (mm/swap.c, mm/mlock.c). */
+  readonly lru_add_batch: number[][];
+  readonly mlock_batch: number[][];
+
+  readonly fail_page_alloc: FaultAttr;
+  readonly fail_migrate: MigrateFaults;
+
+  /** Pages promised to mappings (mm/util.c). */
+  vm_committed_as: number;
+  current: task_struct;
+  readonly tasks: Map<number, task_struct>;
+  next_pid: number;
+  next_ino: number;
+  /** State of whole subsystems that hang off the machine: a module keeps its own under its name. */
+  readonly subsys: Map<string, object>;
+}
