@@ -14,6 +14,8 @@ import type { vm_flags_t } from "./linux/vm_flags.js";
 export interface Config {
   KSM: boolean;
   TRANSPARENT_HUGEPAGE: boolean;
+  /** /sys/kernel/mm/transparent_hugepage/enabled; "never" where it is left out. */
+  thp_enabled?: "always" | "madvise" | "never";
   MEMORY_FAILURE: boolean;
   ANON_VMA_NAME: boolean;
   NUMA: boolean;
@@ -37,11 +39,17 @@ export interface Arch {
   readonly vm_flags_mask: vm_flags_t;
   /** Protection keys: flag bit of pkey bit 0 and how many bits; null without. */
   readonly pkeys: { readonly shift: number; readonly bits: number } | null;
+  /** Has it the pkey_ system calls, whether or not the CPU has the keys? */
+  readonly ARCH_HAS_PKEYS?: boolean;
   /** Flags that mprotect takes from its caller rather than from the VMA. @kernel VM_ARCH_CLEAR */
   readonly VM_ARCH_CLEAR: vm_flags_t;
   /** Two-letter names that smaps gives to this architecture's flags, by bit number. */
   readonly smapsNames: Readonly<Record<number, string>>;
   readonly TASK_SIZE: number;
+  /** May a VMA have these flags? Absent: any. @kernel arch_validate_flags */
+  readonly arch_validate_flags?: (flags: vm_flags_t) => boolean;
+  /** Flags that the architecture adds to a mapping, by its MAP_ flags and whether shmem backs it. @kernel arch_calc_vm_flag_bits */
+  readonly arch_calc_vm_flag_bits?: (map_flags: number, shmem: boolean) => vm_flags_t;
   /** Does its uapi/asm/mman.h take the numbers of asm-generic/mman-common.h? */
   readonly genericMman: boolean;
 }
@@ -89,6 +97,8 @@ export interface Machine {
   /** Per-CPU batches of pages on their way to the LRU, and of mlock (mm/swap.c, mm/mlock.c). */
   readonly lru_add_batch: number[][];
   readonly mlock_batch: number[][];
+  /** While above 0, those batches pass pages straight on (lru_cache_disable). */
+  lru_disable_count?: number;
 
   readonly fail_page_alloc: FaultAttr;
   readonly fail_migrate: MigrateFaults;

@@ -16,10 +16,13 @@ export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ENFILE = 23;
+export const EMFILE = 24;
 export const ENOTTY = 25;
 export const ETXTBSY = 26;
 export const EFBIG = 27;
 export const ENOSPC = 28;
+export const ESPIPE = 29;
+export const EMLINK = 31;
 export const ERANGE = 34;
 export const ENOSYS = 38;
 export const EOVERFLOW = 75;
@@ -30,6 +33,6 @@ export const EHWPOISON = 133;
 export const errnoNames: Readonly<Record<number, string>> = {
   1: "EPERM", 2: "ENOENT", 3: "ESRCH", 4: "EINTR", 5: "EIO", 9: "EBADF", 11: "EAGAIN", 12: "ENOMEM",
   13: "EACCES", 14: "EFAULT", 16: "EBUSY", 17: "EEXIST", 19: "ENODEV", 20: "ENOTDIR", 22: "EINVAL",
-  23: "ENFILE", 25: "ENOTTY", 26: "ETXTBSY", 27: "EFBIG", 28: "ENOSPC", 34: "ERANGE", 38: "ENOSYS",
+  23: "ENFILE", 24: "EMFILE", 25: "ENOTTY", 26: "ETXTBSY", 27: "EFBIG", 28: "ENOSPC", 29: "ESPIPE", 31: "EMLINK", 34: "ERANGE", 38: "ENOSYS",
   75: "EOVERFLOW", 95: "EOPNOTSUPP", 133: "EHWPOISON",
 };

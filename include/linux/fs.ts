@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Files, inodes and page caches as far as mm/ needs them (include/linux/fs.h). */
+import { EBUSY, EPERM } from "../../uapi/errno.js";
 import type { xarray } from "../../lib/xarray.js";
 import type { Machine } from "../machine.js";
 import type { page_owner } from "./mem_map.js";
@@ -57,6 +58,8 @@ export interface file_operations {
   readonly name: string;
   /** Sets vm_ops (and flags) of a VMA that will map the file; 0 or -errno. */
   mmap?(k: Machine, file: file, vma: vm_area_struct): number;
+  /** `arg`: an integer, or the structure that C would pass a pointer to; written to where C writes to it. */
+  unlocked_ioctl?(k: Machine, file: file, cmd: number, arg: unknown): number;
   fallocate?(k: Machine, file: file, mode: number, offset: number, len: number): number;
   /** Called when the last reference goes. */
   release?(k: Machine, file: file): void;
@@ -71,6 +74,8 @@ export class file {
   f_count = 1;
   /** Has the name gone (as a memfd's always has)? */
   readonly deleted: boolean;
+  /** What the driver that opened it keeps. */
+  private_data: unknown = null;
   constructor(path: string, f_inode: inode, f_op: file_operations, f_mode: number, deleted: boolean) {
     this.path = path;
     this.f_inode = f_inode;
@@ -81,4 +86,26 @@ export class file {
   get f_mapping(): address_space {
     return this.f_inode.i_mapping;
   }
+}
+
+/** One more writable shared mapping; -EPERM where writing is denied (a write seal). @kernel mapping_map_writable */
+export function mapping_map_writable(mapping: address_space): number {
+  if (mapping.i_mmap_writable < 0) return -EPERM;
+  mapping.i_mmap_writable++;
+  return 0;
+}
+
+export function mapping_unmap_writable(mapping: address_space): void {
+  mapping.i_mmap_writable--;
+}
+
+export function mapping_allow_writable(mapping: address_space): void {
+  mapping.i_mmap_writable++;
+}
+
+/** No writable mappings from now on; -EBUSY while there are some. @kernel mapping_deny_writable */
+export function mapping_deny_writable(mapping: address_space): number {
+  if (mapping.i_mmap_writable > 0) return -EBUSY;
+  mapping.i_mmap_writable--;
+  return 0;
 }

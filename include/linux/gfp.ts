@@ -55,7 +55,13 @@ export const ALLOC_HIGH = 0x20;
 export const ALLOC_CPUSET = 0x40;
 export const ALLOC_CMA = 0x80;
 export const ALLOC_NOFRAGMENT = 0x100;
+export const ALLOC_HIGHATOMIC = 0x200;
 export const ALLOC_KSWAPD = 0x800;
+/** What the 6.1 stable branch calls ALLOC_HARDER and ALLOC_HIGH. */
+export const ALLOC_NON_BLOCK = ALLOC_HARDER;
+export const ALLOC_MIN_RESERVE = ALLOC_HIGH;
+/** May dip into reserves. @kernel mm/internal.h:ALLOC_RESERVES */
+export const ALLOC_RESERVES = ALLOC_NON_BLOCK | ALLOC_MIN_RESERVE | ALLOC_HIGHATOMIC | ALLOC_OOM;
 
 /** Migratetype that a request asks for: UNMOVABLE, MOVABLE or RECLAIMABLE. @kernel include/linux/gfp.h:gfp_migratetype */
 export function gfp_migratetype(gfp_flags: number): number {

@@ -61,6 +61,8 @@ export class mem_map {
   /** By id; freed ids are reused. Index 0 stays empty. */
   readonly owners: (page_owner | undefined)[] = [undefined];
   private readonly freeIds: number[] = [];
+  /** Ids of freed anon_vmas: kept apart, and their owner left in place, since a page can outlive the mapping it names. */
+  private readonly freeAnonIds: number[] = [];
 
   constructor(max_pfn: number) {
     this.max_pfn = max_pfn;
@@ -83,15 +85,15 @@ export class mem_map {
 
   /** Gives an anon_vma or address_space the id under which pages name it. */
   register(owner: page_owner): number {
-    const id = this.freeIds.pop() ?? this.owners.length;
+    const id = (owner.is_anon ? this.freeAnonIds : this.freeIds).pop() ?? this.owners.length;
     this.owners[id] = owner;
     owner.owner_id = id;
     return id;
   }
 
   unregister(owner: page_owner): void {
-    this.owners[owner.owner_id] = undefined;
-    this.freeIds.push(owner.owner_id);
+    if (!owner.is_anon) this.owners[owner.owner_id] = undefined;
+    (owner.is_anon ? this.freeAnonIds : this.freeIds).push(owner.owner_id);
     owner.owner_id = 0;
   }
 }
@@ -146,5 +148,3 @@ export function page_owner_of(m: mem_map, pfn: number): page_owner | undefined {
 export function PageAnon(m: mem_map, pfn: number): boolean {
   return page_owner_of(m, pfn)?.is_anon === true;
 }
-
-

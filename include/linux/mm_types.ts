@@ -48,6 +48,8 @@ export interface vm_operations_struct {
   mremap?(k: Machine, vma: vm_area_struct): number;
   fault?(k: Machine, vmf: vm_fault): vm_fault_t;
   page_mkwrite?(k: Machine, vmf: vm_fault): vm_fault_t;
+  /** Maps pages that are in the cache around a read fault, at page offsets start_pgoff … end_pgoff. */
+  map_pages?(k: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): vm_fault_t;
 }
 
 /** One mapping of an address space: [vm_start, vm_end) in bytes. */
@@ -69,6 +71,8 @@ export class vm_area_struct {
   /** Userfaultfd that watches the range. Compared by identity when VMAs merge. */
   vm_userfaultfd_ctx: object | null = null;
   vm_private_data: unknown = null;
+  /** Protection key that new entries get: of the flags as they were when mm/pgtable.ts:vma_set_page_prot last looked. */
+  vm_pkey = 0;
 
   constructor(mm: mm_struct, start: number, end: number, flags: vm_flags_t, pgoff: number) {
     this.vm_mm = mm;
@@ -124,6 +128,9 @@ export class pgd_t {
   readonly pmd = new Map<number, number>();
   /** Tables of entries by address / 2^21. */
   readonly pte = new Map<number, pte_table>();
+  /** The table that mm/pgtable.ts:pte_offset found last; pmd_clear there forgets it. */
+  last_key = -1;
+  last_table: pte_table | undefined = undefined;
 }
 
 /** How a task holds the lock over an address space; a violation throws. */
@@ -150,6 +157,7 @@ export class mm_struct {
   def_flags: vm_flags_t = vm_flags(0);
   /** Bytes. */
   mmap_base = 0;
+  mmap_legacy_base = 0;
   task_size = 0;
   start_code = 0;
   end_code = 0;
@@ -168,6 +176,8 @@ export class mm_struct {
   flags = 0;
   /** Protection keys handed out by pkey_alloc, a bit each (arch/x86). */
   pkey_allocation_map = 1;
+  /** Protection key of execute-only mappings, -1 before the first one. */
+  execute_only_pkey = -1;
   constructor(mt: maple_tree<vm_area_struct>) {
     this.mm_mt = mt;
   }
@@ -191,6 +201,11 @@ export interface vm_fault {
   page: number;
   /** Page frame for the copy of a copy-on-write file fault. */
   cow_page: number;
+  /** The entry as it was when the fault began. */
+  orig_pfn: number;
+  orig_flags: number;
+  /** Table taken ahead, to be installed where there is none yet. */
+  prealloc_pte: pte_table | null;
 }
 
 export const VM_FAULT_OOM = 0x000001;

@@ -68,8 +68,14 @@ export class per_cpu_pages {
   }
 }
 
-/** Lists by order 0…PAGE_ALLOC_COSTLY_ORDER and migratetype, and one for THPs. @kernel NR_PCP_LISTS */
-export const NR_PCP_LISTS = MIGRATE_PCPTYPES * (PAGE_ALLOC_COSTLY_ORDER + 1) + 1;
+export const NR_LOWORDER_PCP_LISTS = MIGRATE_PCPTYPES * (PAGE_ALLOC_COSTLY_ORDER + 1);
+/** Lists by order 0…PAGE_ALLOC_COSTLY_ORDER and migratetype, and two for THPs: of other types, and movable. */
+export const NR_PCP_LISTS = NR_LOWORDER_PCP_LISTS + 2;
+
+/** zone.flags: watermarks were raised, kswapd is to be woken. */
+export const ZONE_BOOSTED_WATERMARK = 1 << 0;
+/** zone.flags: kswapd may be scanning the zone. */
+export const ZONE_RECLAIM_ACTIVE = 1 << 1;
 
 /** One zone of a node. All sizes are pages. */
 export class zone {
@@ -84,6 +90,8 @@ export class zone {
   cma_pages = 0;
   readonly _watermark = [0, 0, 0];
   watermark_boost = 0;
+  /** ZONE_… bits. */
+  flags = 0;
   /** Pages held back from requests whose preferred zone is higher, by that zone's index. */
   readonly lowmem_reserve = [0, 0, 0, 0];
   readonly free_area: free_area[] = Array.from({ length: MAX_ORDER }, () => new free_area());
@@ -101,6 +109,8 @@ export class zone {
    * behind the MOVABLE free list and keep the page metadata of an idle machine unallocated.
    */
   readonly pristine: { from: number; to: number }[] = [];
+  /** The same for the MIGRATE_CMA free list. */
+  readonly pristine_cma: { from: number; to: number }[] = [];
 
   constructor(idx: number, node: number, start: number, spanned: number, nrStats: number) {
     this.idx = idx;

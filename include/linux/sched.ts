@@ -20,6 +20,7 @@ export const RLIM_NLIMITS = 16;
 export const RLIM_INFINITY = Infinity;
 
 export const CAP_IPC_LOCK = 14;
+export const CAP_SYS_RAWIO = 17;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_NICE = 23;
 
@@ -45,6 +46,10 @@ export class task_struct {
   /** Protection-key rights register (x86): two bits a key. */
   pkru = 0x55555554;
   exited = false;
+  /** The OOM killer has chosen it: it may use reserves to die. @kernel signal->oom_mm */
+  oom_victim = false;
+  /** -1000 (never killed for memory) … 1000. */
+  oom_score_adj = 0;
 
   constructor(pid: number, tgid: number, comm: string, mm: mm_struct | null) {
     this.pid = pid;
@@ -54,6 +59,6 @@ export class task_struct {
     this.files = new Map();
     this.rlim = new Array<number>(RLIM_NLIMITS).fill(RLIM_INFINITY);
     this.rlim[RLIMIT_STACK] = 8 << 20;
-    this.capabilities = new Set([CAP_IPC_LOCK, CAP_SYS_ADMIN, CAP_SYS_NICE]);
+    this.capabilities = new Set([CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_NICE]);
   }
 }

@@ -59,7 +59,8 @@ export function vm_flags_xor(a: vm_flags_t, b: vm_flags_t): vm_flags_t {
 
 /** Is any flag of `mask` set? */
 export function vm_flags_test(f: vm_flags_t, mask: vm_flags_t): boolean {
-  return (lo(f) & lo(mask)) !== 0 || (hi(f) & hi(mask)) !== 0;
+  if ((lo(f) & lo(mask)) !== 0) return true;
+  return (mask as unknown as number) >= TWO32 && (f as unknown as number) >= TWO32 && (hi(f) & hi(mask)) !== 0;
 }
 
 /** Are all flags of `mask` set? */

@@ -17,6 +17,8 @@ export const NR_FREE_CMA_PAGES = 9;
 export const NR_VM_ZONE_STAT_ITEMS = 10;
 export const zone_stat_names = ["nr_free_pages", "nr_zone_inactive_anon", "nr_zone_active_anon", "nr_zone_inactive_file", "nr_zone_active_file", "nr_zone_unevictable", "nr_zone_write_pending", "nr_mlock", "nr_bounce", "nr_free_cma"] as const;
 
+/** First of the counters of LRU lists, in the order of the lists. */
+export const NR_LRU_BASE = 0;
 export const NR_INACTIVE_ANON = 0;
 export const NR_ACTIVE_ANON = 1;
 export const NR_INACTIVE_FILE = 2;

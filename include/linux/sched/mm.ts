@@ -2,6 +2,7 @@
 /** What a task's PF_MEMALLOC_ flags do to its allocations (include/linux/sched/mm.h). */
 import { __GFP_FS, __GFP_IO, __GFP_MOVABLE } from "../gfp.js";
 import type { Machine } from "../../machine.js";
+import { KernelBug } from "../bug.js";
 import { PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN } from "../sched.js";
 
 /**
@@ -31,9 +32,11 @@ export function memalloc_pin_save(k: Machine): number {
 }
 
 /**
+ * Puts PF_MEMALLOC_PIN back to what it was. A variable that was never assigned is caught where C would use its junk.
  * @kernel include/linux/sched/mm.h:memalloc_pin_restore
  * @fidelity mirrored
  */
 export function memalloc_pin_restore(k: Machine, flags: number): void {
+  if (flags === undefined) throw new KernelBug("PF_MEMALLOC_PIN is restored from an uninitialised variable");
   k.current.flags = (k.current.flags & ~PF_MEMALLOC_PIN) | flags;
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** A host with a populated guest on it, and attempts to pin all of the guest for DMA, each from the same state. */
+import { get_pageblock_migratetype, page_zone } from "../../include/linux/mem_map.js";
+import { _PAGE_PRESENT, type mm_struct } from "../../include/linux/mm_types.js";
+import { MIGRATE_CMA, ZONE_MOVABLE } from "../../include/linux/mmzone.js";
+import type { pin_failure } from "../../include/linux/pin_report.js";
+import type { task_struct } from "../../include/linux/sched.js";
+import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
+import { PGMIGRATE_SUCCESS } from "../../include/linux/vmstat.js";
+import type { Machine } from "../../include/machine.js";
+import { Prng } from "../../lib/prng.js";
+import { Snapshot } from "../../lib/snapshot.js";
+import { errnoNames } from "../../uapi/errno.js";
+import {
+  VFIO_DMA_MAP_ARGSZ,
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_IOMMU_MAP_DMA,
+} from "../../uapi/vfio.js";
+import { bootOptionsOf } from "./host.js";
+import { importKernel, type KernelModule } from "../variants/load.js";
+import { readWorkload } from "../workload/read.js";
+import { replayWorkload, type ReplayedWorkload } from "../workload/replay.js";
+import type { Cell } from "./cells.js";
+import type { Placement } from "./report.js";
+import type { HostPlan } from "./sweep.js";
+
+/** How one attempt to pin the guest went. */
+export interface Trial {
+  /** What ended it, in words; null if all of the guest was pinned. */
+  readonly failure: string | null;
+  readonly migrated: number;
+  /** Pages that are still where no long-term pin may be. */
+  readonly left: number;
+  /** Did chance decide anything? */
+  readonly random: boolean;
+}
+
+/** Page frames behind [addr, addr + len), 0 where nothing is mapped. */
+function framesOf(mm: mm_struct, addr: number, len: number): Uint32Array {
+  const frames = new Uint32Array(len / PAGE_SIZE);
+  for (let i = 0; i < frames.length; i++) {
+    const at = addr + i * PAGE_SIZE;
+    const table = mm.pgd.pte.get(Math.floor(at / PMD_SIZE));
+    const entry = (at % PMD_SIZE) / PAGE_SIZE;
+    if (table !== undefined && table.flags[entry]! & _PAGE_PRESENT) frames[i] = table.pfn[entry]!;
+  }
+  return frames;
+}
+
+const inCma = (k: Machine, pfn: number): boolean => get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
+const inMovable = (k: Machine, pfn: number): boolean => page_zone(k.mem, pfn).idx === ZONE_MOVABLE;
+
+function describeFailure(ret: number, first: pin_failure | null): string {
+  const errno = errnoNames[-ret] ?? String(ret);
+  if (first === null) return errno;
+  const where = first.pfn === 0 ? "" : ` (page in ${first.pageblock} pageblock of zone ${first.zone})`;
+  const pass = first.pass === 0 ? "" : ` after pass ${String(first.pass)}`;
+  return `${errno}: ${first.reason}${where}${pass}`;
+}
+
+export class PopulatedHost {
+  readonly placement: Placement;
+  private readonly kernel: KernelModule;
+  private readonly k: Machine;
+  private readonly task: task_struct;
+  private readonly guest: { readonly addr: number; readonly len: number };
+  private readonly populated: Snapshot;
+  /** Guest pages that a long-term pin must migrate away. */
+  private readonly unpinnable: readonly number[];
+  private readonly container: number;
+
+  private constructor(kernel: KernelModule, k: Machine, run: ReplayedWorkload, use: string) {
+    this.kernel = kernel;
+    this.k = k;
+    this.task = run.task;
+    this.guest = run.guest;
+    const frames = run.task.mm === null ? new Uint32Array(0) : framesOf(run.task.mm, run.guest.addr, run.guest.len);
+    const resident = frames.filter((pfn) => pfn !== 0);
+    this.unpinnable = [...resident.filter((pfn) => inCma(k, pfn) || inMovable(k, pfn))];
+    this.placement = {
+      use,
+      guestPages: run.guest.len / PAGE_SIZE,
+      populated: resident.length,
+      inCma: resident.filter((pfn) => inCma(k, pfn)).length,
+      inZoneMovable: resident.filter((pfn) => inMovable(k, pfn)).length,
+      advice: run.advice === null ? null : run.advice === 0 ? "0" : (errnoNames[-run.advice] ?? String(run.advice)),
+      killed: run.killed,
+      callsReplayed: run.replayed,
+      callsSkipped: run.skipped.length,
+    };
+    k.current = run.task;
+    this.container = run.killed ? -1 : kernel.syscalls(k).open("/dev/vfio/vfio", 2);
+    this.populated = new Snapshot(k);
+  }
+
+  /** Boots the host, replays the workload, and keeps the outcome to start from. */
+  static async make(plan: HostPlan): Promise<PopulatedHost> {
+    const kernel = await importKernel(plan.kernelDir);
+    const k = kernel.boot(bootOptionsOf(plan));
+    const run = replayWorkload(kernel, k, await readWorkload(plan.workload), { onGuestMemory: plan.use.advice });
+    return new PopulatedHost(kernel, k, run, plan.use.id);
+  }
+
+  /** Maps the whole guest for DMA under the cell's failures. The same seed gives the same trial. */
+  pin(cell: Cell, seed: number): Trial {
+    const { k } = this;
+    this.populated.restore();
+    k.prng.reseed(seed);
+    const untouched = k.prng.state.join();
+    this.injectAllocFailures(cell);
+    const chosen = this.holdPages(cell, new Prng(seed ^ 0x5bd1e995));
+    const before = k.vm_events[PGMIGRATE_SUCCESS]!;
+    const sys = this.kernel.syscalls(k);
+    const ret = sys.ioctl(this.container, VFIO_IOMMU_MAP_DMA, {
+      argsz: VFIO_DMA_MAP_ARGSZ,
+      flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+      vaddr: this.guest.addr,
+      iova: 0,
+      size: this.guest.len,
+    });
+    const random = k.prng.state.join() !== untouched || (chosen > 0 && chosen < this.unpinnable.length);
+    return {
+      failure: ret === 0 ? null : describeFailure(ret, this.kernel.pin_report_of(k).first),
+      migrated: k.vm_events[PGMIGRATE_SUCCESS]! - before,
+      left: this.stillUnpinnable(),
+      random,
+    };
+  }
+
+  private injectAllocFailures(cell: Cell): void {
+    const attr = this.k.fail_page_alloc;
+    attr.probability = cell.allocFailure;
+    attr.times = -1;
+    attr.min_order = 0;
+    attr.ignore_gfp_wait = false;
+    attr.ignore_gfp_highmem = false;
+    attr.task_filter = true;
+    this.task.make_it_fail = true;
+  }
+
+  /** Puts temporary references on pages that the pin must migrate; answers on how many. */
+  private holdPages(cell: Cell, choice: Prng): number {
+    const left = [...this.unpinnable];
+    const n = Math.min(cell.references, left.length);
+    for (let i = 0; i < n; i++) {
+      const at = choice.below(left.length);
+      this.k.fail_migrate.add({ pfn: left[at]!, kind: "reference", attempts: cell.clearsAfter });
+      left[at] = left.at(-1)!;
+      left.pop();
+    }
+    if (n > 0) this.k.fail_migrate.arm(this.k);
+    return n;
+  }
+
+  private stillUnpinnable(): number {
+    const { k, guest } = this;
+    if (this.unpinnable.length === 0) return 0;
+    const frames = framesOf(this.task.mm!, guest.addr, guest.len);
+    return frames.filter((pfn) => pfn !== 0 && (inCma(k, pfn) || inMovable(k, pfn))).length;
+  }
+}

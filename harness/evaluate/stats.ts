@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** How sure a success rate is. */
+import jstat from "jstat";
+
+export interface Proportion {
+  readonly successes: number;
+  readonly trials: number;
+  /** The 95 % interval (Clopper and Pearson's, which never claims too much), as fractions. */
+  readonly low: number;
+  readonly high: number;
+}
+
+const ALPHA = 0.05;
+
+/** A success rate with its exact 95 % interval. */
+export function proportion(successes: number, trials: number): Proportion {
+  const inv = jstat.jStat.beta.inv;
+  const low = successes === 0 ? 0 : inv(ALPHA / 2, successes, trials - successes + 1);
+  const high = successes === trials ? 1 : inv(1 - ALPHA / 2, successes + 1, trials - successes);
+  return { successes, trials, low, high };
+}
+
+/** Is the interval within `points` (a fraction, ±) of its middle? */
+export function tightEnough(p: Proportion, points: number): boolean {
+  return (p.high - p.low) / 2 <= points;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** One worker of the sweep: keeps a populated host for each use it has met, and runs cells on it. */
+import type { Cell } from "./cells.js";
+import { trialSeed } from "./cells.js";
+import { PopulatedHost } from "./guest.js";
+import type { CellResult, FirstFailure } from "./report.js";
+import { proportion, tightEnough, type Proportion } from "./stats.js";
+import type { HostPlan, SweepAnswer, SweepJob } from "./sweep.js";
+
+/** Half the width of the 95 % interval at which a cell has been tried often enough. */
+const PRECISION = 0.05;
+
+const hosts = new Map<string, Promise<PopulatedHost>>();
+
+function hostFor(plan: HostPlan): Promise<PopulatedHost> {
+  const key = JSON.stringify(plan);
+  let host = hosts.get(key);
+  if (host === undefined) hosts.set(key, (host = PopulatedHost.make(plan)));
+  return host;
+}
+
+/** Trials until the interval is narrow enough; one where nothing is random. */
+function runCell(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan): CellResult {
+  let successes = 0;
+  let trials = 0;
+  let migrated = 0;
+  let left = 0;
+  let random = false;
+  let success: Proportion;
+  const failures = new Map<string, number>();
+  do {
+    const t = host.pin(cell, trialSeed(plan.seed, index, trials));
+    trials++;
+    random ||= t.random;
+    migrated += t.migrated;
+    left += t.left;
+    if (t.failure === null) successes++;
+    else failures.set(t.failure, (failures.get(t.failure) ?? 0) + 1);
+    success = proportion(successes, trials);
+  } while (random && !tightEnough(success, PRECISION));
+  const sorted: FirstFailure[] = [...failures].map(([what, count]) => ({ what, count }));
+  sorted.sort((a, b) => b.count - a.count || (a.what < b.what ? -1 : 1));
+  return {
+    ...cell,
+    use: plan.use.id,
+    success,
+    random,
+    migrated: migrated / trials,
+    left: left / trials,
+    failures: sorted,
+  };
+}
+
+/** What the pool calls. */
+export async function runJob(job: SweepJob): Promise<SweepAnswer> {
+  const host = await hostFor(job.plan);
+  if (host.placement.killed) return { placement: host.placement, cells: [] };
+  return { placement: host.placement, cells: job.cells.map((c) => runCell(host, c.cell, c.index, job.plan)) };
+}

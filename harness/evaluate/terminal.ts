@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The report as `npm run evaluate` prints it: 80 columns, colour only where the terminal takes it. */
+import Table3 from "cli-table3";
+import pc from "picocolors";
+import type { Report, Sentence } from "./report.js";
+import type { Table } from "./tables.js";
+import { failureTable, placementTable, sweepTable } from "./tables.js";
+
+const WIDTH = 80;
+const NONE = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "  ",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: "  ",
+};
+
+function table(t: Table): string {
+  const colAligns = t.head.map((_, i) => (t.numeric.includes(i) ? ("right" as const) : ("left" as const)));
+  const out = new Table3({
+    chars: NONE,
+    style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
+    colAligns,
+  });
+  out.push(
+    t.head.map((h) => pc.dim(h)),
+    ...t.rows.map((row) => [...row]),
+  );
+  return out.toString().replaceAll(/ +$/gm, "");
+}
+
+/** Breaks a text into lines that fit, indented after the first. */
+export function wrap(text: string, first: string, indent: string): string {
+  const lines: string[] = [];
+  let line = first;
+  for (const word of text.split(" ")) {
+    if (line.trim() !== "" && line.length + word.length + 1 > WIDTH) {
+      lines.push(line);
+      line = indent;
+    }
+    line += line.endsWith(" ") ? word : ` ${word}`;
+  }
+  return [...lines, line].join("\n");
+}
+
+const MARKS: Record<Sentence["kind"], () => string> = {
+  claim: () => pc.green("holds  "),
+  against: () => pc.red("against"),
+  note: () => pc.dim("note   "),
+};
+
+function sentence(s: Sentence): string {
+  return wrap(s.text, "          ", "          ").replace("          ", `  ${MARKS[s.kind]()} `);
+}
+
+/** The whole report for a terminal. */
+export function reportTerminal(r: Report): string {
+  const order = (kind: Sentence["kind"]): Sentence[] => r.verdict.sentences.filter((s) => s.kind === kind);
+  const parts = [
+    pc.bold(r.patch.subject ?? r.patch.file),
+    wrap(
+      `${r.patch.file}: ${r.patch.form}, ported as ${r.patch.port}, ${String(r.patch.addedLines)} added lines`,
+      "  ",
+      "  ",
+    ),
+    ...r.patch.damage.map((d) => wrap(`repaired: ${d}`, "  ", "  ")),
+    wrap(
+      `host: ${r.host.description}; guest: ${r.workload.file}, ${String(r.workload.guestMiB)} MiB; seed ${String(r.seed)}`,
+      "  ",
+      "  ",
+    ),
+    "",
+    pc.bold("Where the guest's memory lands"),
+    table(placementTable(r)),
+    "",
+    pc.bold("Pinning all of it for DMA: pins that succeed, with the 95 % interval"),
+    table(sweepTable(r)),
+    "",
+    ...(r.cells.some((c) => c.failures.length > 0) ? [pc.bold("What failed first"), table(failureTable(r)), ""] : []),
+    ...selftestLines(r),
+    ...coverageLines(r),
+    pc.bold(wrap(`Verdict: ${r.verdict.headline}`, "", "  ").trimStart()),
+    ...[...order("claim"), ...order("against"), ...order("note")].map(sentence),
+    "",
+  ];
+  return parts.join("\n");
+}
+
+function selftestLines(r: Report): string[] {
+  if (r.selftests === null) return [];
+  const lines = r.selftests.summary.map(
+    (s) =>
+      `  ${s.variant}: ${String(s.passed)} passed, ${String(s.failed)} failed, ${String(s.expectedFailures)} failed as declared, ${String(s.skipped)} skipped`,
+  );
+  const kinds = ["fixed", "broken", "changed", "new"] as const;
+  const counts = kinds.map(
+    (kind) => `${String(r.selftests!.differences.filter((d) => d.kind === kind).length)} ${kind}`,
+  );
+  return [pc.bold("Selftests"), ...lines, `  base against patch: ${counts.join(", ")}`, ""];
+}
+
+function coverageLines(r: Report): string[] {
+  if (r.coverage === null) return [];
+  const can = r.coverage.filter((l) => l.state !== "not executable");
+  const missed = can.filter((l) => l.state === "unreached");
+  return [
+    pc.bold("The patch's own lines"),
+    `  ${String(can.length - missed.length)} of ${String(can.length)} added lines that can run are reached`,
+    ...missed.map((l) => `  not reached: ${l.file}:${String(l.line)}  ${l.text.trim()}`),
+    "",
+  ];
+}

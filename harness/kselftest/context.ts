@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** What a test's body is handed: a machine of its own, the system calls, and means to watch and to compare. */
+import { expect } from "chai";
+import sinon from "sinon";
+import {
+  PF_MEMALLOC,
+  PF_MEMALLOC_NOFS,
+  PF_MEMALLOC_NOIO,
+  PF_MEMALLOC_PIN,
+  type task_struct,
+} from "../../include/linux/sched.js";
+import type { BootOptions, KernelModule, Machine, Syscalls } from "./kernels.js";
+import { SkipSignal } from "./signals.js";
+
+/** Small and fast; a fixture or a test that needs more says so. */
+export const DEFAULT_BOOT: BootOptions = { memory: 16 << 20 };
+
+const PF_CHECKED = PF_MEMALLOC | PF_MEMALLOC_NOFS | PF_MEMALLOC_NOIO | PF_MEMALLOC_PIN;
+
+/** One booted machine and its system calls, run by `k.current`. */
+export interface Booted {
+  readonly k: Machine;
+  readonly sys: Syscalls;
+}
+
+/** System calls that note when one leaves a PF_MEMALLOC flag on its task that was not there before. */
+function watched(k: Machine, sys: Syscalls, violations: string[]): Syscalls {
+  const table = sys as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const wrapped: Record<string, unknown> = {};
+  for (const [name, call] of Object.entries(table)) {
+    if (typeof call !== "function") {
+      wrapped[name] = call;
+      continue;
+    }
+    wrapped[name] = (...args: unknown[]): unknown => {
+      const task = k.current;
+      const before = task.flags & PF_CHECKED;
+      const result = call.apply(sys, args);
+      const left = task.flags & PF_CHECKED & ~before;
+      if (left !== 0) violations.push(`${name}() left flag 0x${left.toString(16)} on task ${String(task.pid)}`);
+      return result;
+    };
+  }
+  return wrapped as unknown as Syscalls;
+}
+
+export class TestContext<Self = undefined, Param = undefined> {
+  /** The variant's name: "base", "patch" … */
+  readonly variant: string;
+  /** What kernel/index.ts of the variant exports. */
+  readonly kernel: KernelModule;
+  /** What the fixture's setup returned. */
+  self!: Self;
+  /** What the FIXTURE_VARIANT gave. */
+  readonly param: Param;
+  readonly expect = expect;
+  readonly observations: Record<string, unknown> = {};
+  /** Every machine that the test booted. */
+  readonly machines: Booted[] = [];
+  /** Invariants that broke while the body ran. */
+  readonly violations: string[] = [];
+  private readonly bootOptions: BootOptions;
+  private sandbox_: sinon.SinonSandbox | undefined;
+  private first: Booted | undefined;
+
+  constructor(variant: string, kernel: KernelModule, bootOptions: BootOptions, param: Param) {
+    this.variant = variant;
+    this.kernel = kernel;
+    this.bootOptions = bootOptions;
+    this.param = param;
+  }
+
+  /** The test's machine. */
+  get k(): Machine {
+    return this.machine.k;
+  }
+
+  /** The test's system calls, run by `k.current`. */
+  get sys(): Syscalls {
+    return this.machine.sys;
+  }
+
+  private get machine(): Booted {
+    return (this.first ??= this.boot());
+  }
+
+  /** Boots a machine: another one each time. Options are put over the fixture's. */
+  boot(options: BootOptions = {}): Booted {
+    const k = this.kernel.boot({ ...this.bootOptions, ...options });
+    const broken = this.kernel.checkMachine(k);
+    if (broken.length > 0) this.violations.push(...broken.map((line) => `at boot: ${line}`));
+    const booted = { k, sys: watched(k, this.kernel.syscalls(k), this.violations) };
+    this.machines.push(booted);
+    this.first ??= booted;
+    return booted;
+  }
+
+  /** sinon, put back after the test. */
+  get sandbox(): sinon.SinonSandbox {
+    return (this.sandbox_ ??= sinon.createSandbox());
+  }
+
+  /** Runs a function as another task. */
+  as<T>(task: task_struct, run: () => T): T {
+    const { k } = this;
+    const before = k.current;
+    k.current = task;
+    try {
+      return run();
+    } finally {
+      if (!before.exited) k.current = before;
+    }
+  }
+
+  /** Forks; returns the child, which has not run. Fails the test if fork does. */
+  fork(): task_struct {
+    const pid = this.sys.fork();
+    const child = this.k.tasks.get(pid);
+    if (child === undefined) throw new Error(`fork() returned ${String(pid)}`);
+    return child;
+  }
+
+  /** Forks a child that runs the body and exits; returns what the body did. */
+  inChild<T>(run: (child: task_struct) => T): T {
+    const child = this.fork();
+    const result = this.as(child, () => run(child));
+    if (!child.exited) this.as(child, () => this.sys.exit(0));
+    return result;
+  }
+
+  /** Rows of smaps of a task. */
+  smaps(task: task_struct = this.k.current): ReturnType<KernelModule["show_smaps"]> {
+    if (task.mm === null) throw new Error(`task ${String(task.pid)} has no address space`);
+    return this.kernel.show_smaps(this.k, task.mm);
+  }
+
+  /** Records something that is compared between variants later. It must survive JSON. */
+  observe(key: string, value: unknown): void {
+    this.observations[key] = value;
+  }
+
+  /** Ends the test: it does not apply. */
+  skip(reason: string): never {
+    throw new SkipSignal(reason);
+  }
+
+  restore(): void {
+    this.sandbox_?.restore();
+  }
+}

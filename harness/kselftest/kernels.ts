@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The kernel variants that the tests run on. */
+import type { Machine } from "../../include/machine.js";
+import { loadVariant, type KernelModule } from "../variants/load.js";
+
+export type { KernelModule };
+export type BootOptions = NonNullable<Parameters<KernelModule["boot"]>[0]>;
+export type Syscalls = ReturnType<KernelModule["syscalls"]>;
+export type { Machine };
+
+const DEFAULT_VARIANTS = "base,patch";
+
+/** Names of the variants that each test runs on: PATCHPROOF_VARIANTS, or base and patch. */
+export const testedVariants: readonly string[] = (process.env["PATCHPROOF_VARIANTS"] ?? DEFAULT_VARIANTS)
+  .split(",")
+  .map((name) => name.trim())
+  .filter((name) => name !== "");
+
+const kernels = new Map<string, Promise<KernelModule>>();
+
+/** A variant's kernel; built and loaded when first asked for. */
+export function kernelOf(variant: string): Promise<KernelModule> {
+  let kernel = kernels.get(variant);
+  if (kernel === undefined) {
+    kernel = loadVariant(variant).then((loaded) => loaded.kernel);
+    // A build that fails is told by the tests that want it, not by a rejection that nobody handles.
+    kernel.catch(() => undefined);
+    kernels.set(variant, kernel);
+  }
+  return kernel;
+}
+
+/** Puts a kernel that is loaded already, such as an instrumented one, in a variant's place. */
+export function useKernel(variant: string, kernel: KernelModule): void {
+  kernels.set(variant, Promise.resolve(kernel));
+}
+
+/** Is the variant at hand, or will the first test that wants it wait for a compiler? */
+export function isLoaded(variant: string): boolean {
+  return kernels.has(variant);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The coverage build (a second, instrumented copy of the compiled tree) and the reports that nyc makes of a run. */
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, relative } from "node:path";
+import { z } from "zod";
+import { runNode, whatWentWrong } from "./processes.js";
+
+/** Folders that the selftests are to cover: those that .nycrc.json includes. */
+export const COVERED = ["arch", "drivers", "fs", "harness", "include", "kernel", "lib", "mm", "uapi"] as const;
+
+const resolve = createRequire(import.meta.url).resolve;
+export const NYC = resolve("nyc/bin/nyc.js");
+
+async function must(what: string, root: string, argv: readonly string[]): Promise<string[]> {
+  const lines: string[] = [];
+  const wrong = whatWentWrong(await runNode({ argv, cwd: root, onLine: (line) => lines.push(line) }));
+  if (wrong !== undefined) throw new Error([`${what}: ${wrong}`, ...lines].join("\n"));
+  return lines;
+}
+
+/** Makes the instrumented copy anew; returns its folder. */
+export async function buildForCoverage(root: string): Promise<string> {
+  const out = join(root, "build", "cov");
+  rmSync(out, { recursive: true, force: true });
+  rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
+  await must("tsc", root, [join(root, "node_modules", "@typescript", "native", "bin", "tsc"), "--outDir", out]);
+  const folders = COVERED.filter((folder) => existsSync(join(out, folder)));
+  for (const folder of folders) {
+    const path = relative(root, join(out, folder));
+    await must("nyc instrument", root, [NYC, "instrument", "--in-place", path]);
+  }
+  return out;
+}
+
+const Summary = z.record(z.string(), z.object({ lines: z.object({ total: z.number(), covered: z.number() }) }));
+
+/** Source files under the covered folders, as paths from the root; declarations hold no code. */
+function sources(root: string): string[] {
+  return COVERED.filter((folder) => existsSync(join(root, folder))).flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))
+      .map((path) => join(root, folder, path)),
+  );
+}
+
+/**
+ * Writes text summary, lcov and HTML to reports/coverage; returns the lines of the summary. Throws if the figures
+ * cannot be true: nothing covered, or instrumented source files missing.
+ */
+export async function reportCoverage(root: string): Promise<string[]> {
+  const folder = join(root, "reports", "coverage");
+  rmSync(folder, { recursive: true, force: true });
+  const reporters = ["text-summary", "lcovonly", "html", "json-summary"].map((name) => `--reporter=${name}`);
+  const lines = await must("nyc report", root, [NYC, "report", ...reporters]);
+  const text = lines.filter((line) => line.trim() !== "");
+  const summary = Summary.parse(JSON.parse(readFileSync(join(folder, "coverage-summary.json"), "utf8")));
+  if ((summary["total"]?.lines.covered ?? 0) === 0)
+    throw new Error("coverage: no line is covered, so nothing was measured");
+  const missing = sources(root).filter((path) => summary[path] === undefined && !holdsOnlyTypes(root, path));
+  if (missing.length > 0) {
+    throw new Error(`coverage: not measured: ${missing.map((path) => relative(root, path)).join(", ")}`);
+  }
+  writeFileSync(join(folder, "summary.txt"), `${text.join("\n")}\n`);
+  return text;
+}
+
+/** Does a source file compile to nothing that runs? */
+function holdsOnlyTypes(root: string, path: string): boolean {
+  const compiled = join(root, "build", "cov", relative(root, path)).replace(/\.ts$/, ".js");
+  const code = readFileSync(compiled, "utf8");
+  return !/path: ?"/.test(code) || /statementMap: ?\{\}/.test(code);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Builds a variant's tree aside: sources copied, the patch put on, compiled. A build is named by the hash of all that
+ * goes into it and never changes, so a second call finds it, and of two processes that build at once the first to
+ * finish puts it in its place.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, sep } from "node:path";
+import { oneLine, UserError } from "../errors.js";
+import type { AddedLine } from "../patch/apply.js";
+import { compiledRoot, projectRoot } from "../root.js";
+import { findVariant, variantTree, type VariantSpec } from "./spec.js";
+import { readTree, type PatchedTree, type Tree } from "./tree.js";
+
+export interface BuiltVariant {
+  readonly spec: VariantSpec;
+  /** The compiled tree: kernel/index.js and the others lie below it. */
+  readonly dir: string;
+  /** Names the content: equal for equal sources and compiler options. */
+  readonly hash: string;
+  readonly added: readonly AddedLine[];
+}
+
+export interface BuildOptions {
+  /** Build aside even where the program's own compiled tree is this variant. */
+  readonly aside?: boolean;
+  /** Another project than the one that the program belongs to. */
+  readonly root?: string;
+}
+
+const OPTIONS = { rootDir: "src", outDir: "js", types: ["node"], noUnusedLocals: false, noUnusedParameters: false };
+const STALE_MS = 24 * 3600 * 1000;
+
+function compiler(): { bin: string; version: string } {
+  try {
+    const manifest = createRequire(import.meta.url).resolve("@typescript/native/package.json");
+    const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+    return { bin: join(dirname(manifest), "bin", "tsc"), version };
+  } catch {
+    throw new UserError("", "the compiler @typescript/native is not installed", "run npm ci");
+  }
+}
+
+function hashOf(tree: Tree, root: string): string {
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([compiler().version, OPTIONS, readFileSync(join(root, "tsconfig.json"), "utf8")]));
+  for (const [path, text] of tree) hash.update(`\0${path}\0${text}`);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Is the tree that this program was compiled with the checked-out one, as it is now? */
+function ownTreeIsFresh(root: string): boolean {
+  const compiled = compiledRoot();
+  if (!compiled.startsWith(root + sep)) return false;
+  for (const path of readTree(root).keys()) {
+    if (path.endsWith(".d.ts")) continue;
+    const js = statSync(join(compiled, path.replace(/\.ts$/, ".js")), { throwIfNoEntry: false });
+    if (js === undefined || js.mtimeMs < statSync(join(root, path)).mtimeMs) return false;
+  }
+  return true;
+}
+
+function run(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const chunks: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      resolve({ status: code ?? 1, output: Buffer.concat(chunks).toString("utf8") });
+    });
+  });
+}
+
+/** The compiler's first complaint as one line that names the place in the patched tree. */
+function compileError(output: string, spec: VariantSpec, added: readonly AddedLine[]): UserError {
+  const complaints = [...output.matchAll(/^(?:.*?\bsrc\/)?(\S+\.ts)\((\d+),\d+\): error (TS\d+): (.*)$/gm)];
+  const first = complaints[0];
+  if (first === undefined)
+    return new UserError("", `variant ${spec.name} does not compile: ${oneLine(output).slice(0, 300)}`);
+  const path = first[1] ?? "";
+  const line = Number(first[2]);
+  const more = complaints.length > 1 ? ` (and ${String(complaints.length - 1)} more errors)` : "";
+  const what = `variant ${spec.name} does not compile: ${first[3] ?? ""}: ${(first[4] ?? "").replace(/\.$/, "")}${more}`;
+  const brought = added.find((one) => one.path === path && one.line === line);
+  const file = spec.patch?.file ?? "patches/series";
+  const todo = brought === undefined ? `mend ${file}, or the tree` : `mend line ${String(brought.source)} of ${file}`;
+  return new UserError(`${path}:${String(line)}`, what, todo);
+}
+
+function writeSources(folder: string, tree: Tree): void {
+  for (const [path, text] of tree) {
+    mkdirSync(dirname(join(folder, "src", path)), { recursive: true });
+    writeFileSync(join(folder, "src", path), text);
+  }
+  const config = { extends: "../../../../tsconfig.json", compilerOptions: OPTIONS, include: ["src"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+}
+
+/** Fills a new folder by `fill` and moves it to `place`, unless somebody else was there first. */
+export async function buildFolder(place: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  if (existsSync(place)) return;
+  let folder: string;
+  try {
+    mkdirSync(dirname(place), { recursive: true });
+    folder = mkdtempSync(join(dirname(place), ".new-"));
+  } catch {
+    throw new UserError(dirname(place), "cannot be written", "check the folder's mode and the room on the disk");
+  }
+  try {
+    await fill(folder);
+    try {
+      renameSync(folder, place);
+    } catch (error) {
+      if (!existsSync(place)) throw error;
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Old builds of a variant, which nobody can be using any more. */
+function sweep(folder: string, keep: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (!name.startsWith(keep) && age > STALE_MS) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+async function compileAside(spec: VariantSpec, sources: PatchedTree, place: string): Promise<void> {
+  if (existsSync(place)) return;
+  await buildFolder(place, async (folder) => {
+    writeSources(folder, sources.tree);
+    const { status, output } = await run(process.execPath, [compiler().bin, "-p", folder, "--pretty", "false"]);
+    if (status !== 0) throw compileError(output, spec, sources.added);
+  });
+  sweep(dirname(place), place.slice(dirname(place).length + 1));
+}
+
+/** Builds a variant, by name or as described, or finds it built. */
+export async function buildVariant(which: string | VariantSpec, options: BuildOptions = {}): Promise<BuiltVariant> {
+  const root = options.root ?? projectRoot();
+  const spec = typeof which === "string" ? findVariant(which, root) : which;
+  const sources = variantTree(spec, root);
+  const hash = hashOf(sources.tree, root);
+  if (spec.role === "review" && options.aside !== true && ownTreeIsFresh(root)) {
+    return { spec, dir: compiledRoot(), hash, added: sources.added };
+  }
+  const place = join(root, "build", "variants", spec.name, hash);
+  await compileAside(spec, sources, place);
+  return { spec, dir: join(place, "js"), hash, added: sources.added };
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Reads a recorded program: NAME.before.smaps, NAME.strace, NAME.after.smaps. */
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { UserError } from "../errors.js";
+import { projectRoot } from "../root.js";
+import { readSmaps, type SmapsVma } from "./smaps.js";
+import { isCall, readStrace, type Strace, type StraceCall } from "./strace.js";
+
+export interface Workload {
+  readonly name: string;
+  readonly strace: Strace;
+  /** All calls, in the order in which they ended. */
+  readonly calls: readonly StraceCall[];
+  readonly before: readonly SmapsVma[];
+  readonly after: readonly SmapsVma[];
+  readonly beforePath: string;
+  readonly afterPath: string;
+}
+
+function workloadPath(which: string): string {
+  if (isAbsolute(which) || which.includes("/") || existsSync(which)) return which;
+  return join(projectRoot(), "fixtures", "workloads", which);
+}
+
+/** Reads a workload by its name in fixtures/workloads or the path of its .strace. */
+export function readWorkload(which: string): Workload {
+  const stem = workloadPath(which).replace(/\.strace$/, "");
+  if (!existsSync(`${stem}.strace`)) {
+    throw new UserError(
+      `${stem}.strace`,
+      "no such workload",
+      "name one of fixtures/workloads or the path of a .strace",
+    );
+  }
+  const beforePath = `${stem}.before.smaps`;
+  const afterPath = `${stem}.after.smaps`;
+  const strace = readStrace(`${stem}.strace`);
+  return {
+    name: stem.slice(stem.lastIndexOf("/") + 1),
+    strace,
+    calls: strace.events.filter(isCall),
+    before: readSmaps(beforePath),
+    after: readSmaps(afterPath),
+    beforePath,
+    afterPath,
+  };
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * What stopped a pin: no part of the kernel, where the caller sees an errno and nothing else. mm/gup.ts, mm/migrate.ts
+ * and drivers/vfio write it as they go; the harness reads it.
+ */
+import type { Machine } from "../machine.js";
+import { get_pageblock_migratetype, page_zone } from "./mem_map.js";
+import { migratetype_names } from "./mmzone.js";
+
+/** Why a page could not be migrated, or a pin not be had. */
+export type pin_failure_reason =
+  | "no target page"
+  | "unexpected reference"
+  | "page lock"
+  | "target lock"
+  | "writeback"
+  | "still mapped"
+  | "not supported"
+  | "fault failed"
+  | "no VMA"
+  | "VMA refuses"
+  | "fatal signal"
+  | "RLIMIT_MEMLOCK"
+  | "other";
+
+/** One failure: what, where, when. */
+export interface pin_failure {
+  readonly reason: pin_failure_reason;
+  /** Positive errno that the step gave: EAGAIN for a page that ten passes did not move. */
+  readonly errno: number;
+  /** Page frame that could not be moved; 0 where no page was to blame. */
+  readonly pfn: number;
+  /** Name of its zone, and of its pageblock's migratetype; empty without a page. */
+  readonly zone: string;
+  readonly pageblock: string;
+  /** Its references, and how many migration had expected; 0 without a page. */
+  readonly refcount: number;
+  readonly expected: number;
+  /** Pass of migrate_pages() that gave up, from 1; 0 where it was not that. */
+  readonly pass: number;
+  /** Which round of the pin loop it was, from 1. */
+  readonly round: number;
+  /** User address at which the pin stopped; -1 where a page is named instead. */
+  readonly address: number;
+}
+
+/** The last long-term pin of the machine. */
+export class pin_report {
+  /** Calls of the long-term pin since boot. */
+  calls = 0;
+  /** Rounds of the loop (pin, check, migrate) that the last call took. */
+  rounds = 0;
+  /** Pages that the last call found unpinnable, could take off the LRU, and moved; summed over its rounds. */
+  collected = 0;
+  isolated = 0;
+  migrated = 0;
+  /** Times that the last call drained all LRU batches. */
+  drained = 0;
+  /** Pages that a later pass moved although an earlier one of the last call could not. */
+  retried = 0;
+  /** What stopped the last call; null if nothing did. */
+  first: pin_failure | null = null;
+  /** Several calls make one pin (a whole VFIO mapping): all but `first` adds up over them. */
+  whole = false;
+  /** Times that the kernel would have warned of a page pinned where it must not stay, since boot. */
+  warnings = 0;
+
+  /** A new long-term pin starts. */
+  begin(): void {
+    this.calls++;
+    this.rounds = 0;
+    this.collected = 0;
+    this.isolated = 0;
+    this.migrated = 0;
+    this.drained = 0;
+    this.retried = 0;
+    this.first = null;
+  }
+}
+
+const key = "pin_report";
+
+/** The machine's report on its last long-term pin. */
+export function pin_report_of(k: Machine): pin_report {
+  let report = k.subsys.get(key) as pin_report | undefined;
+  if (report === undefined) k.subsys.set(key, (report = new pin_report()));
+  return report;
+}
+
+/** Notes a failure, if it is the first of this pin. `pfn` 0: no page to blame, `address` says where. */
+export function pin_failed(
+  k: Machine,
+  reason: pin_failure_reason,
+  errno: number,
+  pfn: number,
+  more: { refcount?: number; expected?: number; pass?: number; address?: number },
+): void {
+  const report = pin_report_of(k);
+  if (report.first !== null) return;
+  report.first = {
+    reason,
+    errno,
+    pfn,
+    zone: pfn === 0 ? "" : page_zone(k.mem, pfn).name,
+    pageblock: pfn === 0 ? "" : migratetype_names[get_pageblock_migratetype(k.mem, pfn)]!,
+    refcount: more.refcount ?? 0,
+    expected: more.expected ?? 0,
+    pass: more.pass ?? 0,
+    round: report.rounds,
+    address: more.address ?? -1,
+  };
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The only maker of a machine (init/main.c:start_kernel). */
+import { archByName } from "../arch/index.js";
+import { mem_map } from "../include/linux/mem_map.js";
+import { pglist_data } from "../include/linux/mmzone.js";
+import { PG_reserved } from "../include/linux/page-flags.js";
+import { task_struct } from "../include/linux/sched.js";
+import { PAGE_SIZE } from "../include/linux/types.js";
+import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
+import type { Hooks, Machine } from "../include/machine.js";
+import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
+import { Prng } from "../lib/prng.js";
+import { OOM_SUBSYS, type oom_subsys } from "../mm/oom_kill.js";
+import {
+  build_zonelists,
+  setup_per_zone_lowmem_reserve,
+  setup_per_zone_wmarks,
+  zone_set_pageset_high_and_batch,
+} from "../mm/page_alloc/setup.js";
+import { put_page } from "../mm/swap.js";
+import { layOut } from "./boot/layout.js";
+import { layOutLike, likeMaxPfn } from "./boot/like.js";
+import { BootError, defaultConfig, type BootOptions } from "./boot/options.js";
+import { do_exit } from "./exit.js";
+import { mm_alloc } from "./fork.js";
+
+export { BootError, type BootOptions, type PlacementBoot } from "./boot/options.js";
+
+/** The zero page stands in the first page frame that there is, which the kernel keeps. */
+const ZERO_PFN = 1;
+/** 2^42 bytes: more than any machine's page frames fit the typed arrays of page metadata for. */
+const MAX_MEMORY = 2 ** 42;
+
+/** An argument in bytes as whole pages; complains in one line. */
+function pagesOf(name: string, bytes: number): number {
+  if (!Number.isFinite(bytes) || bytes < 0 || bytes > MAX_MEMORY) {
+    throw new BootError(`${name} must be a number of bytes from 0 to 4 TiB, not ${bytes}`);
+  }
+  return Math.floor(bytes / PAGE_SIZE);
+}
+
+function sizes(o: BootOptions): { max_pfn: number; cma: number; movablecore: number } {
+  if (o.like !== undefined) return { max_pfn: likeMaxPfn(o.like), cma: 0, movablecore: 0 };
+  const max_pfn = pagesOf("memory", o.memory ?? 512 << 20);
+  const cma = pagesOf("cma", o.cma ?? 0);
+  const movablecore = pagesOf("movablecore", o.movablecore ?? 0);
+  if (max_pfn < 8) throw new BootError(`memory must be at least 8 pages, not ${max_pfn}`);
+  if (cma >= max_pfn) throw new BootError(`cma of ${cma} pages is not less than the memory of ${max_pfn} pages`);
+  if (movablecore >= max_pfn) {
+    throw new BootError(`movablecore of ${movablecore} pages is not less than the memory of ${max_pfn} pages`);
+  }
+  return { max_pfn, cma, movablecore };
+}
+
+function noHooks(given: Partial<Hooks> | undefined): Hooks {
+  return { yieldPoint: () => undefined, trace: () => undefined, ...given };
+}
+
+/** The machine's globals, before there is any memory. */
+function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine {
+  const seed = o.seed ?? 1;
+  const mem = new mem_map(max_pfn);
+  return {
+    config: { ...defaultConfig, ...o.config },
+    arch: archByName(o.arch ?? "x86_64"),
+    seed,
+    prng: new Prng(seed),
+    hooks: noHooks(o.hooks),
+    tracing: o.hooks?.trace !== undefined,
+    mem,
+    nodes: [new pglist_data(0, NR_VM_NODE_STAT_ITEMS)],
+    zones: mem.zones,
+    cmaAreas: [],
+    nr_cpus,
+    cpu: 0,
+    vm_events: new Float64Array(NR_VM_EVENT_ITEMS),
+    totalram_pages: 0,
+    zero_pfn: ZERO_PFN,
+    page_group_by_mobility_disabled: false,
+    lru_add_batch: Array.from({ length: nr_cpus }, () => []),
+    mlock_batch: Array.from({ length: nr_cpus }, () => []),
+    fail_page_alloc: new FaultAttr("fail_page_alloc"),
+    fail_migrate: new MigrateFaults(),
+    vm_committed_as: 0,
+    current: undefined as never,
+    tasks: new Map(),
+    next_pid: 1,
+    next_ino: 1,
+    subsys: new Map(),
+  };
+}
+
+/** The first process, with an empty address space; it runs. */
+function makeInit(k: Machine): void {
+  const init = new task_struct(1, 1, "init", null);
+  k.next_pid = 2;
+  k.tasks.set(1, init);
+  k.current = init;
+  const mm = mm_alloc(k);
+  if (mm === null) throw new BootError("memory is too small for the first process");
+  init.mm = mm;
+}
+
+/**
+ * Makes a machine: zones, free memory, the first process. Throws {@link BootError} for a machine that cannot be.
+ * @kernel init/main.c:start_kernel
+ * @fidelity simplified: the kernel itself takes no memory but the first MiB, unless a recording says what it took
+ */
+export function boot(options: BootOptions = {}): Machine {
+  const { max_pfn, cma, movablecore } = sizes(options);
+  const nr_cpus = options.cpus ?? options.like?.cpus ?? 1;
+  if (!Number.isInteger(nr_cpus) || nr_cpus < 1 || nr_cpus > 256) {
+    throw new BootError(`cpus must be a whole number from 1 to 256, not ${nr_cpus}`);
+  }
+  const k = bareMachine(options, max_pfn, nr_cpus);
+  if (options.like !== undefined) layOutLike(k, options.like);
+  else {
+    layOut(k, cma, movablecore);
+    setup_per_zone_wmarks(k);
+    for (const z of k.zones) zone_set_pageset_high_and_batch(k, z);
+  }
+  setup_per_zone_lowmem_reserve(k.nodes[0]!);
+  build_zonelists(k);
+  for (const z of k.zones) k.totalram_pages += z.managed_pages;
+  const s = k.mem.section(ZERO_PFN);
+  s.flags[ZERO_PFN] = PG_reserved;
+  s.refcount[ZERO_PFN] = 1;
+  k.fail_migrate.put_page = put_page;
+  k.subsys.set(OOM_SUBSYS, { exit_task: do_exit } satisfies oom_subsys);
+  makeInit(k);
+  return k;
+}

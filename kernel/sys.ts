@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Limits and prctl(2) (kernel/sys.c). */
+import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
+import { RLIM_INFINITY, RLIM_NLIMITS } from "../include/linux/sched.js";
+import { MMF_DISABLE_THP } from "../include/linux/sched/coredump.js";
+import type { ulong } from "../include/linux/types.js";
+import type { Machine } from "../include/machine.js";
+import { madvise_set_anon_name } from "../mm/madvise.js";
+import { EINVAL } from "../uapi/errno.js";
+
+export const PR_SET_THP_DISABLE = 41;
+export const PR_GET_THP_DISABLE = 42;
+export const PR_SET_VMA = 0x53564d41;
+export const PR_SET_VMA_ANON_NAME = 0;
+
+const ANON_VMA_NAME_MAX_LEN = 80;
+const INVALID_CHARS = "\\`$[]";
+
+/** May a character stand in the name of a VMA? @kernel kernel/sys.c:is_valid_name_char */
+function is_valid_name_char(ch: string): boolean {
+  return ch >= " " && ch <= "~" && !INVALID_CHARS.includes(ch);
+}
+
+/**
+ * Names anonymous memory; null takes the name away.
+ * @kernel kernel/sys.c:prctl_set_vma
+ * @fidelity mirrored
+ * @returns 0, -EINVAL, -ENOMEM, -EBADF, -EAGAIN
+ */
+function prctl_set_vma(k: Machine, opt: number, addr: ulong, size: ulong, name: string | null): number {
+  if (opt !== PR_SET_VMA_ANON_NAME || !k.config.ANON_VMA_NAME) return -EINVAL;
+  if (name !== null) {
+    if (name.length >= ANON_VMA_NAME_MAX_LEN) return -EINVAL;
+    for (const ch of name) if (!is_valid_name_char(ch)) return -EINVAL;
+  }
+  const mm = k.current.mm!;
+  mmap_write_lock(mm);
+  const error = madvise_set_anon_name(k, mm, addr, size, name);
+  mmap_write_unlock(mm);
+  return error;
+}
+
+/**
+ * prctl(2), as far as it is about memory.
+ * @kernel kernel/sys.c:SYSCALL_DEFINE5(prctl)
+ * @fidelity simplified: PR_SET_VMA, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE; others say -EINVAL
+ */
+export function sys_prctl(
+  k: Machine,
+  option: number,
+  arg2: ulong,
+  arg3: ulong,
+  arg4: ulong,
+  arg5: ulong | string | null,
+): number {
+  const mm = k.current.mm!;
+  switch (option) {
+    case PR_SET_VMA:
+      return prctl_set_vma(k, arg2, arg3, arg4, typeof arg5 === "string" ? arg5 : null);
+    case PR_SET_THP_DISABLE:
+      if (arg3 || arg4 || arg5) return -EINVAL;
+      mmap_write_lock(mm);
+      if (arg2) mm.flags |= MMF_DISABLE_THP;
+      else mm.flags &= ~MMF_DISABLE_THP;
+      mmap_write_unlock(mm);
+      return 0;
+    case PR_GET_THP_DISABLE:
+      if (arg2 || arg3 || arg4 || arg5) return -EINVAL;
+      return mm.flags & MMF_DISABLE_THP ? 1 : 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+/**
+ * setrlimit(2): sets a limit of the running process; {@link RLIM_INFINITY} or a negative number is none.
+ * @kernel kernel/sys.c:do_prlimit
+ * @fidelity simplified: soft limits only, and nobody needs a capability to raise one
+ * @param limit bytes
+ * @returns 0 or -EINVAL
+ */
+export function sys_setrlimit(k: Machine, resource: number, limit: number): number {
+  if (!Number.isInteger(resource) || resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL;
+  k.current.rlim[resource] = limit < 0 ? RLIM_INFINITY : limit;
+  return 0;
+}

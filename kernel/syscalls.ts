@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The table of system calls: the way in for tests, replays and workloads. */
+import type { Machine } from "../include/machine.js";
+import { register_devices } from "./devices.js";
+import { file_calls } from "./syscalls/file.js";
+import { memory_calls } from "./syscalls/memory.js";
+import { task_calls } from "./syscalls/task.js";
+
+/** System calls by name. */
+export type Syscalls = ReturnType<typeof memory_calls> & ReturnType<typeof file_calls> & ReturnType<typeof task_calls>;
+
+/**
+ * The system calls of a machine. Each runs as k.current and returns 0 or more, or -errno; arguments are 64-bit values,
+ * numbers or bigints, addresses and lengths in bytes.
+ */
+export function syscalls(k: Machine): Syscalls {
+  register_devices(k);
+  return { ...memory_calls(k), ...file_calls(k), ...task_calls(k) };
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Doubly linked lists of pages (include/linux/list.h for struct page): links are page frames in mem_section.next and
+ * .prev, ends are {@link NULL_PFN}. A page is on one list at most.
+ */
+import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_map } from "../include/linux/mem_map.js";
+import { NULL_PFN, type page_list } from "../include/linux/mmzone.js";
+
+/** Puts a page that is on no list at the head. */
+export function list_add(m: mem_map, l: page_list, pfn: number): void {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const head = l.head;
+  s.prev[i] = NULL_PFN;
+  s.next[i] = head;
+  if (head === NULL_PFN) l.tail = pfn;
+  else m.sections[head >>> PFN_SECTION_SHIFT]!.prev[head & PFN_SECTION_MASK] = pfn;
+  l.head = pfn;
+  l.nr++;
+}
+
+/** Puts a page that is on no list at the tail. */
+export function list_add_tail(m: mem_map, l: page_list, pfn: number): void {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const tail = l.tail;
+  s.next[i] = NULL_PFN;
+  s.prev[i] = tail;
+  if (tail === NULL_PFN) l.head = pfn;
+  else m.sections[tail >>> PFN_SECTION_SHIFT]!.next[tail & PFN_SECTION_MASK] = pfn;
+  l.tail = pfn;
+  l.nr++;
+}
+
+/** Takes a page off the list that it is on: the caller must name the right one. */
+export function list_del(m: mem_map, l: page_list, pfn: number): void {
+  const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
+  const i = pfn & PFN_SECTION_MASK;
+  const next = s.next[i]!;
+  const prev = s.prev[i]!;
+  if (prev === NULL_PFN) l.head = next;
+  else m.sections[prev >>> PFN_SECTION_SHIFT]!.next[prev & PFN_SECTION_MASK] = next;
+  if (next === NULL_PFN) l.tail = prev;
+  else m.sections[next >>> PFN_SECTION_SHIFT]!.prev[next & PFN_SECTION_MASK] = prev;
+  s.next[i] = NULL_PFN;
+  s.prev[i] = NULL_PFN;
+  l.nr--;
+}
+
+/** Moves a page from one list to the head of another (or of the same). */
+export function list_move(m: mem_map, from: page_list, to: page_list, pfn: number): void {
+  list_del(m, from, pfn);
+  list_add(m, to, pfn);
+}
+
+/** Moves a page from one list to the tail of another (or of the same). */
+export function list_move_tail(m: mem_map, from: page_list, to: page_list, pfn: number): void {
+  list_del(m, from, pfn);
+  list_add_tail(m, to, pfn);
+}
+
+export function list_empty(l: page_list): boolean {
+  return l.head === NULL_PFN;
+}
+
+/** The page at the head, or {@link NULL_PFN}. */
+export function list_first(l: page_list): number {
+  return l.head;
+}
+
+/** The page at the tail, or {@link NULL_PFN}. */
+export function list_last(l: page_list): number {
+  return l.tail;
+}
+
+/** The page behind this one on its list, or {@link NULL_PFN}. */
+export function list_next(m: mem_map, pfn: number): number {
+  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.next[pfn & PFN_SECTION_MASK]!;
+}
+
+/** The page before this one on its list, or {@link NULL_PFN}. */
+export function list_prev(m: mem_map, pfn: number): number {
+  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.prev[pfn & PFN_SECTION_MASK]!;
+}
+
+/** All pages of a list, head first. Not for hot paths. */
+export function list_pages(m: mem_map, l: page_list): number[] {
+  const out: number[] = [];
+  for (let pfn = l.head; pfn !== NULL_PFN; pfn = list_next(m, pfn)) out.push(pfn);
+  return out;
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * The array that a page cache is (lib/xarray.c): indexes below 2^32 to 32-bit values. Entries are kept in runs of 512;
+ * what the kernel's tree of 64-slot nodes would look like is only counted, in {@link xarray.nodes}, since those nodes
+ * are memory too.
+ */
+
+/** Marks a value entry (a swapped-out page): the other 31 bits are the swap entry. Entries without it are page frames. */
+export const XA_VALUE = 0x80000000;
+
+export function xa_is_value(entry: number): boolean {
+  return entry >= XA_VALUE;
+}
+
+const RUN_SHIFT = 9;
+const RUN = 1 << RUN_SHIFT;
+const RUN_MASK = RUN - 1;
+const CHUNK_SHIFT = 6;
+
+class run {
+  readonly slots = new Uint32Array(RUN);
+  /** Entries in each 64 slots: in each bottom node of the kernel's tree. */
+  readonly counts = new Uint8Array(RUN >> CHUNK_SHIFT);
+  total = 0;
+}
+
+export class xarray {
+  /** How many 64-slot nodes the kernel's tree would have. */
+  nodes = 0;
+  private readonly runs = new Map<number, run>();
+  private lastKey = -1;
+  private last: run | undefined = undefined;
+  private maxKey = 0;
+  private entries = 0;
+  /** Levels of nodes; 0 when empty, or when the only entry is at index 0 and needs none. */
+  private height = 0;
+  /** First index that the present levels do not reach: 64 to the power of {@link height}. */
+  private limit = 1;
+  /** Children of each upper node: by level - 1, then by index >>> (6 × (level + 1)). */
+  private readonly upper: Map<number, number>[] = [];
+
+  private runOf(key: number): run | undefined {
+    if (key === this.lastKey) return this.last;
+    const r = this.runs.get(key);
+    if (r !== undefined) {
+      this.lastKey = key;
+      this.last = r;
+    }
+    return r;
+  }
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.entries;
+  }
+
+  /** The entry at an index, 0 when there is none. */
+  load(index: number): number {
+    const r = this.runOf(index >>> RUN_SHIFT);
+    return r === undefined ? 0 : r.slots[index & RUN_MASK]!;
+  }
+
+  /** Stores a value other than 0. */
+  store(index: number, value: number): void {
+    const key = index >>> RUN_SHIFT;
+    let r = this.runOf(key);
+    if (r === undefined) {
+      r = new run();
+      this.runs.set(key, r);
+      this.lastKey = key;
+      this.last = r;
+      if (key > this.maxKey) this.maxKey = key;
+    }
+    const slot = index & RUN_MASK;
+    const old = r.slots[slot]!;
+    r.slots[slot] = value;
+    if (old !== 0) return;
+    r.total++;
+    const count = r.counts[slot >>> CHUNK_SHIFT]!++;
+    if (count === 0 || index >= this.limit) this.grow(index, count);
+    this.entries++;
+  }
+
+  /** Removes the entry at an index; returns what it was. */
+  erase(index: number): number {
+    const key = index >>> RUN_SHIFT;
+    const r = this.runOf(key);
+    if (r === undefined) return 0;
+    const slot = index & RUN_MASK;
+    const old = r.slots[slot]!;
+    if (old === 0) return 0;
+    r.slots[slot] = 0;
+    this.entries--;
+    const count = --r.counts[slot >>> CHUNK_SHIFT]!;
+    if (--r.total === 0) {
+      this.runs.delete(key);
+      this.lastKey = -1;
+      this.last = undefined;
+    }
+    if (this.height !== 0 && (count === 0 || this.height === 1)) this.shrink(index, count);
+    return old;
+  }
+
+  /** First index in [from, to] that has an entry, or -1. */
+  find(from: number, to: number): number {
+    let key = from >>> RUN_SHIFT;
+    const end = Math.min(to >>> RUN_SHIFT, this.maxKey);
+    let slot = from & RUN_MASK;
+    for (; key <= end; key++, slot = 0) {
+      const r = this.runOf(key);
+      if (r === undefined) {
+        if (end - key > 64 + 2 * this.runs.size) key = this.nextKey(key) - 1;
+        continue;
+      }
+      for (; slot < RUN; slot++) {
+        if (r.slots[slot] === 0) continue;
+        const index = key * RUN + slot;
+        return index <= to ? index : -1;
+      }
+    }
+    return -1;
+  }
+
+  /** Calls `fn` for each entry of [from, to], in order; entries may be erased meanwhile. */
+  forEach(from: number, to: number, fn: (index: number, value: number) => void): void {
+    for (let i = this.find(from, to); i >= 0; i = i >= to ? -1 : this.find(i + 1, to)) fn(i, this.load(i));
+  }
+
+  private nextKey(key: number): number {
+    let next = Infinity;
+    for (const q of this.runs.keys()) if (q > key && q < next) next = q;
+    return next;
+  }
+
+  /** Counts the nodes that a new entry needs, its bottom node having had `count` entries. */
+  private grow(index: number, count: number): void {
+    let levels = this.height;
+    while (index >= 64 ** levels) levels++;
+    if (this.entries === 0) this.height = levels;
+    for (; this.height < levels; this.height++) {
+      this.nodes++;
+      if (this.height > 0) this.level(this.height).set(0, 1);
+    }
+    this.limit = 64 ** levels;
+    if (count !== 0 || this.height === 0) return;
+    this.nodes++;
+    let key = index >>> CHUNK_SHIFT;
+    for (let l = 1; l < this.height; l++) {
+      key >>>= CHUNK_SHIFT;
+      const children = this.level(l).get(key) ?? 0;
+      this.level(l).set(key, children + 1);
+      if (children !== 0) return;
+      this.nodes++;
+    }
+  }
+
+  /** Uncounts the nodes that became empty, and the levels that became needless. @kernel lib/xarray.c:xas_delete_node */
+  private shrink(index: number, count: number): void {
+    let key = index >>> CHUNK_SHIFT;
+    let l = 0;
+    while (count === 0) {
+      this.nodes--;
+      if (++l >= this.height) {
+        this.height = 0;
+        this.limit = 1;
+        return;
+      }
+      key >>>= CHUNK_SHIFT;
+      count = this.level(l).get(key)! - 1;
+      if (count === 0) this.level(l).delete(key);
+      else this.level(l).set(key, count);
+    }
+    if (l !== this.height - 1) return;
+    while (this.height > 1 && this.level(this.height - 1).get(0) === 1 && this.hasLeftChild(this.height - 2)) {
+      this.level(this.height - 1).delete(0);
+      this.nodes--;
+      this.height--;
+    }
+    if (this.height === 1 && this.entries === 1 && this.load(0) !== 0) {
+      this.nodes--;
+      this.height = 0;
+    }
+    this.limit = 64 ** this.height;
+  }
+
+  private hasLeftChild(l: number): boolean {
+    return l === 0 ? (this.runs.get(0)?.counts[0] ?? 0) > 0 : this.level(l).has(0);
+  }
+
+  private level(l: number): Map<number, number> {
+    return (this.upper[l - 1] ??= new Map<number, number>());
+  }
+}

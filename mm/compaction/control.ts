@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** One run of compaction, and what a zone remembers between runs (mm/internal.h, include/linux/mmzone.h). */
+import { page_list, pageblock_order, type zone } from "../../include/linux/mmzone.js";
+import type { Machine } from "../../include/machine.js";
+
+/** Pages that are isolated before they are migrated together. @kernel COMPACT_CLUSTER_MAX */
+export const COMPACT_CLUSTER_MAX = 32;
+
+/** What a zone remembers: where the scanners were, and which pageblocks are not worth a look. */
+export class zone_compact {
+  /** Where the migrate scanner starts again: for asynchronous compaction, and for synchronous. */
+  readonly compact_cached_migrate_pfn = [0, 0];
+  compact_cached_free_pfn = 0;
+  compact_init_migrate_pfn = 0;
+  compact_init_free_pfn = 0;
+  compact_blockskip_flush = false;
+  /** By pageblock of the zone. */
+  readonly skip: Uint8Array;
+  private readonly first: number;
+
+  constructor(z: zone) {
+    this.first = z.zone_start_pfn >>> pageblock_order;
+    this.skip = new Uint8Array(((z.zone_start_pfn + z.spanned_pages - 1) >>> pageblock_order) - this.first + 1);
+  }
+
+  get_pageblock_skip(pfn: number): boolean {
+    return this.skip[(pfn >>> pageblock_order) - this.first] === 1;
+  }
+
+  set_pageblock_skip(pfn: number, skip: boolean): void {
+    this.skip[(pfn >>> pageblock_order) - this.first] = skip ? 1 : 0;
+  }
+}
+
+class compaction_state {
+  readonly zones: (zone_compact | undefined)[] = [];
+}
+
+/** What is remembered of a zone. */
+export function zone_compact_of(k: Machine, z: zone): zone_compact {
+  let s = k.subsys.get("mm/compaction.c") as compaction_state | undefined;
+  if (s === undefined) k.subsys.set("mm/compaction.c", (s = new compaction_state()));
+  return (s.zones[k.zones.indexOf(z)] ??= new zone_compact(z));
+}
+
+/** @kernel mm/internal.h:compact_control */
+export class compact_control {
+  readonly k: Machine;
+  readonly zone: zone;
+  readonly zc: zone_compact;
+  readonly order: number;
+  readonly gfp_mask: number;
+  readonly mode: number;
+  readonly alloc_flags: number;
+  readonly highest_zoneidx: number;
+  readonly direct_compaction: boolean;
+  whole_zone: boolean;
+  readonly ignore_skip_hint: boolean;
+  readonly ignore_block_suitable: boolean;
+  readonly migratetype: number;
+  /** Isolated free pages to move to, and pages to be moved. */
+  readonly freepages = new page_list();
+  readonly migratepages = new page_list();
+  nr_freepages = 0;
+  nr_migratepages = 0;
+  free_pfn = 0;
+  migrate_pfn = 0;
+  fast_start_pfn = 0;
+  search_order: number;
+  fast_search_fail = 0;
+  total_migrate_scanned = 0;
+  total_free_scanned = 0;
+  rescan = false;
+  contended = false;
+
+  constructor(k: Machine, z: zone, o: compact_wish) {
+    this.k = k;
+    this.zone = z;
+    this.zc = zone_compact_of(k, z);
+    this.order = o.order;
+    this.search_order = o.order;
+    this.gfp_mask = o.gfp_mask;
+    this.mode = o.mode;
+    this.alloc_flags = o.alloc_flags;
+    this.highest_zoneidx = o.highest_zoneidx;
+    this.direct_compaction = o.direct_compaction;
+    this.whole_zone = o.thorough;
+    this.ignore_skip_hint = o.thorough;
+    this.ignore_block_suitable = o.thorough;
+    this.migratetype = (o.gfp_mask >>> 3) & 3;
+  }
+}
+
+/** What a run is asked for. */
+export interface compact_wish {
+  readonly order: number;
+  readonly gfp_mask: number;
+  /** MIGRATE_… */
+  readonly mode: number;
+  readonly alloc_flags: number;
+  readonly highest_zoneidx: number;
+  readonly direct_compaction: boolean;
+  /** The whole zone, whatever was found before. */
+  readonly thorough: boolean;
+}
+
+export function zone_end_pfn(z: zone): number {
+  return z.zone_start_pfn + z.spanned_pages;
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** From user addresses to pages that are there, and references on them (mm/gup.c: follow_page_mask, try_grab_page). */
+import {
+  PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
+  compound_head,
+  page_zone,
+  PageAnon,
+  type mem_section,
+} from "../../include/linux/mem_map.js";
+import {
+  FOLL_FORCE,
+  FOLL_GET,
+  FOLL_MIGRATION,
+  FOLL_PIN,
+  FOLL_TOUCH,
+  FOLL_WRITE,
+  GUP_PIN_COUNTING_BIAS,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_SHARED,
+  VM_WRITE,
+} from "../../include/linux/mm.js";
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_MIGRATION,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_RW,
+  _PAGE_SPECIAL,
+  type pte_table,
+  type vm_area_struct,
+} from "../../include/linux/mm_types.js";
+import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
+import {
+  PG_active,
+  PG_anon_exclusive,
+  PG_dirty,
+  PG_head,
+  PG_referenced,
+  PG_tail,
+  PG_unevictable,
+} from "../../include/linux/page-flags.js";
+import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
+import { NR_FOLL_PIN_ACQUIRED } from "../../include/linux/vmstat.js";
+import type { Machine } from "../../include/machine.js";
+import { EEXIST, EINVAL, EMLINK, ENOMEM } from "../../uapi/errno.js";
+import { migration_entry_wait } from "../migrate.js";
+import { set_page_dirty } from "../page-writeback.js";
+import { pte_index, pte_offset } from "../pgtable.js";
+import { mark_page_accessed } from "../swap.js";
+import { __mod_node_page_state } from "../vmstat.js";
+
+/** Where page frames are written to, as C's struct page **. */
+export type page_array = Uint32Array | number[];
+
+const VM_SHAREABLE = vm_flags_or(VM_MAYSHARE, VM_SHARED);
+const COMPOUND = PG_head | PG_tail;
+const SETTLED = PG_active | PG_unevictable;
+
+/**
+ * Can a protected-none entry be followed without a fault?
+ * @kernel include/linux/mm.h:gup_can_follow_protnone
+ * @fidelity mirrored
+ */
+export function gup_can_follow_protnone(flags: number): boolean {
+  return (flags & FOLL_FORCE) !== 0;
+}
+
+/**
+ * Must a page that is mapped read-only be copied before it is pinned for reading?
+ * @kernel include/linux/mm.h:gup_must_unshare
+ * @fidelity mirrored
+ */
+export function gup_must_unshare(k: Machine, flags: number, pfn: number): boolean {
+  if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) return false;
+  if (!PageAnon(k.mem, pfn)) return false;
+  return (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_anon_exclusive) === 0;
+}
+
+/**
+ * Takes a reference (FOLL_GET) or a pin (FOLL_PIN) on a page; without either, nothing. False if it has no owner.
+ * @kernel mm/gup.c:try_grab_page
+ * @fidelity simplified: large folios are not modelled
+ */
+export function try_grab_page(k: Machine, pfn: number, flags: number): boolean {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON((flags & (FOLL_GET | FOLL_PIN)) === (FOLL_GET | FOLL_PIN), "FOLL_GET together with FOLL_PIN");
+  if (s.flags[i]! & COMPOUND) not_modelled("mm/gup.c: try_grab_page of a large folio");
+  if (s.refcount[i]! <= 0) return false;
+  if (flags & FOLL_GET) s.refcount[i]!++;
+  else if (flags & FOLL_PIN) {
+    s.refcount[i]! += GUP_PIN_COUNTING_BIAS;
+    __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, NR_FOLL_PIN_ACQUIRED, 1);
+  }
+  return true;
+}
+
+/**
+ * May FOLL_FORCE write through this entry although it is not writable?
+ * @kernel mm/gup.c:can_follow_write_pte
+ * @fidelity simplified: no soft-dirty, no userfaultfd
+ */
+function can_follow_write_pte(k: Machine, pte: number, pfn: number, vma: vm_area_struct, flags: number): boolean {
+  if (pte & _PAGE_RW) return true;
+  if (!(flags & FOLL_FORCE)) return false;
+  if (vm_flags_test(vma.vm_flags, VM_SHAREABLE)) return false;
+  if (!vm_flags_test(vma.vm_flags, VM_MAYWRITE)) return false;
+  if (vm_flags_test(vma.vm_flags, VM_WRITE)) return false;
+  if (pfn === 0 || !PageAnon(k.mem, pfn)) return false;
+  return (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_anon_exclusive) !== 0;
+}
+
+/** The page of a present entry; 0 for one that maps no counted page. @kernel mm/memory.c:vm_normal_page */
+function normal_page(pfn: number, pte: number): number {
+  return pte & _PAGE_SPECIAL ? 0 : pfn;
+}
+
+/**
+ * An entry without a page of its own (a raw page frame): -EEXIST, after touching it.
+ * @kernel mm/gup.c:follow_pfn_pte
+ * @fidelity mirrored
+ */
+function follow_pfn_pte(table: pte_table, i: number, flags: number): number {
+  if (flags & FOLL_TOUCH) table.flags[i]! |= flags & FOLL_WRITE ? _PAGE_DIRTY | _PAGE_ACCESSED : _PAGE_ACCESSED;
+  return -EEXIST;
+}
+
+/**
+ * The page that one table entry maps, with the reference or pin that `flags` ask for.
+ * @kernel mm/gup.c:follow_page_pte
+ * @fidelity simplified: no device memory, no core dumps
+ * @returns page frame; 0 if a fault is needed; -EMLINK if unsharing is; -EEXIST for a raw page frame; -errno
+ */
+function follow_page_pte(k: Machine, vma: vm_area_struct, address: number, table: pte_table, flags: number): number {
+  if ((flags & (FOLL_PIN | FOLL_GET)) === (FOLL_PIN | FOLL_GET)) return -EINVAL;
+  const i = pte_index(address);
+  let pte = table.flags[i]!;
+  while (!(pte & (_PAGE_PRESENT | _PAGE_PROTNONE))) {
+    if (!(flags & FOLL_MIGRATION) || !(pte & _PAGE_MIGRATION)) return 0;
+    migration_entry_wait(k, vma.vm_mm, address);
+    pte = table.flags[i]!;
+  }
+  if (pte & _PAGE_PROTNONE && !gup_can_follow_protnone(flags)) return 0;
+  let page = normal_page(table.pfn[i]!, pte);
+  if (flags & FOLL_WRITE && !can_follow_write_pte(k, pte, page, vma, flags)) return 0;
+  if (page === 0) {
+    if (table.pfn[i] !== k.zero_pfn) return follow_pfn_pte(table, i, flags);
+    page = k.zero_pfn;
+  }
+  if (!(pte & _PAGE_RW) && gup_must_unshare(k, flags, page)) return -EMLINK;
+  if (!try_grab_page(k, page, flags)) return -ENOMEM;
+  if (flags & FOLL_TOUCH) {
+    const dirty = k.mem.section(page).flags[page & PFN_SECTION_MASK]! & PG_dirty;
+    if (flags & FOLL_WRITE && !(pte & _PAGE_DIRTY) && !dirty) set_page_dirty(k, page);
+    mark_page_accessed(k, page);
+  }
+  return page;
+}
+
+/**
+ * The page mapped at an address of a VMA, with the reference or pin that `flags` ask for; does not fault.
+ * @kernel mm/gup.c:follow_page_mask
+ * @fidelity simplified: entries of single pages only
+ * @param address bytes
+ * @returns as {@link follow_page_pte}
+ */
+export function follow_page_mask(k: Machine, vma: vm_area_struct, address: number, flags: number): number {
+  const table = pte_offset(vma.vm_mm, address);
+  if (table === undefined) return 0;
+  return follow_page_pte(k, vma, address, table, flags);
+}
+
+/**
+ * Looks up the page at an address; takes a reference with FOLL_GET.
+ * @kernel mm/gup.c:follow_page
+ * @fidelity mirrored
+ * @returns page frame, 0 or -errno
+ */
+export function follow_page(k: Machine, vma: vm_area_struct, address: number, foll_flags: number): number {
+  if (foll_flags & FOLL_PIN) return 0;
+  return follow_page_mask(k, vma, address, foll_flags);
+}
+
+/** Does an entry need the slow path: a fault, a check, or more than order 0? */
+function entry_is_plain(pte: number, page: number, s: mem_section, flags: number): boolean {
+  if ((pte & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_SPECIAL)) !== _PAGE_PRESENT) return false;
+  const i = page & PFN_SECTION_MASK;
+  if (s.refcount[i]! <= 0 || s.flags[i]! & COMPOUND) return false;
+  if (pte & _PAGE_RW) return true;
+  return (flags & (FOLL_WRITE | FOLL_PIN)) === 0;
+}
+
+/**
+ * Follows consecutive entries of one table while none needs more than {@link follow_page_pte} does for a page that is
+ * resident and writable; does the same to each as that does.
+ * @kernel mm/gup.c:follow_page_pte
+ * @fidelity simplified: a fast path, with no effect of its own
+ * @param first index of the first entry
+ * @param n entries at most
+ * @returns entries followed
+ */
+export function follow_pte_run(
+  k: Machine,
+  table: pte_table,
+  first: number,
+  n: number,
+  flags: number,
+  pages: page_array | null,
+  off: number,
+): number {
+  const m = k.mem;
+  const grab = flags & FOLL_PIN ? GUP_PIN_COUNTING_BIAS : flags & FOLL_GET ? 1 : 0;
+  const touch = (flags & FOLL_TOUCH) !== 0;
+  const write = (flags & FOLL_WRITE) !== 0;
+  let done = 0;
+  for (; done < n; done++) {
+    const pte = table.flags[first + done]!;
+    const page = table.pfn[first + done]!;
+    const s = m.sections[page >>> PFN_SECTION_SHIFT];
+    if (s === undefined || !entry_is_plain(pte, page, s, flags)) break;
+    const i = page & PFN_SECTION_MASK;
+    s.refcount[i]! += grab;
+    if (touch) {
+      if (write && !(pte & _PAGE_DIRTY) && !(s.flags[i]! & PG_dirty)) set_page_dirty(k, page);
+      const f = s.flags[i]!;
+      if (!(f & PG_referenced)) s.flags[i] = f | PG_referenced;
+      else if (!(f & SETTLED)) mark_page_accessed(k, page);
+    }
+    if (pages !== null) pages[off + done] = page;
+  }
+  if (flags & FOLL_PIN && done > 0) count_pins(k, table, first, done, NR_FOLL_PIN_ACQUIRED);
+  return done;
+}
+
+/** Counts pins of consecutive entries on the nodes of their pages. */
+function count_pins(k: Machine, table: pte_table, first: number, n: number, item: number): void {
+  if (k.nodes.length === 1) {
+    __mod_node_page_state(k.nodes[0]!, item, n);
+    return;
+  }
+  for (let j = first; j < first + n; j++) {
+    __mod_node_page_state(k.nodes[page_zone(k.mem, table.pfn[j]!).node]!, item, 1);
+  }
+}
+
+/** The head of the folio that a page belongs to. @kernel include/linux/page-flags.h:page_folio */
+export function page_folio(k: Machine, pfn: number): number {
+  return compound_head(k.mem, pfn);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Page faults (mm/memory.c): from handle_mm_fault down to anonymous pages. File faults are in memory/fault.ts, copy on
+ * write in memory/cow.ts, unmapping in memory/zap.ts, fork's copy in memory/copy.ts, tables in memory/pgtables.ts.
+ */
+import { not_modelled } from "../include/linux/bug.js";
+import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from "../include/linux/gfp.js";
+import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import {
+  is_vm_hugetlb_page,
+  linear_page_index,
+  VM_HUGEPAGE,
+  VM_SHARED,
+  VM_WRITE,
+  vma_is_accessible,
+  vma_is_anonymous,
+  vma_no_movable,
+} from "../include/linux/mm.js";
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_MIGRATION,
+  _PAGE_RW,
+  _PAGE_SPECIAL,
+  FAULT_FLAG_INSTRUCTION,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  MM_ANONPAGES,
+  type pte_table,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  type vm_fault_t,
+} from "../include/linux/mm_types.js";
+import { arch_vma_access_permitted } from "../include/linux/mmu_context.js";
+import { PG_uptodate } from "../include/linux/page-flags.js";
+import { memalloc_pin_restore, memalloc_pin_save } from "../include/linux/sched/mm.js";
+import { PAGE_SIZE, PMD_SIZE } from "../include/linux/types.js";
+import { vm_flags_test } from "../include/linux/vm_flags.js";
+import { PGFAULT } from "../include/linux/vmstat.js";
+import type { Machine } from "../include/machine.js";
+import { migration_entry_wait } from "./migrate.js";
+import { alloc_page } from "./page_alloc.js";
+import { pmd_alloc, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
+import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
+import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
+import { lru_cache_add_inactive_or_unevictable } from "./swap.js";
+import { do_wp_page } from "./memory/cow.js";
+import { do_fault } from "./memory/fault.js";
+import { count_vm_event } from "./vmstat.js";
+
+export { copy_page_range, is_cow_mapping } from "./memory/copy.js";
+export { vm_normal_page } from "./memory/cow.js";
+export { free_mm_pgd, free_pgd_range, free_pgtables } from "./memory/pgtables.js";
+export {
+  mm_counter,
+  mm_counter_file,
+  unmap_mapping_pages,
+  unmap_mapping_range,
+  unmap_vmas,
+  type zap_details,
+  zap_page_range,
+  zap_page_range_single,
+  zap_vma_ptes,
+} from "./memory/zap.js";
+
+/**
+ * Gives an anonymous VMA its page: the zero page to a reader, a new one to a writer.
+ * @kernel mm/memory.c:do_anonymous_page
+ * @fidelity mirrored (order 0, no userfaultfd)
+ */
+function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
+  const vma = vmf.vma;
+  if (vm_flags_test(vma.vm_flags, VM_SHARED)) return VM_FAULT_SIGBUS;
+  const table = vmf.table ?? pte_alloc(k, vma.vm_mm, vmf.address);
+  if (table === null) return VM_FAULT_OOM;
+  vmf.table = table;
+  if (!(vmf.flags & FAULT_FLAG_WRITE)) {
+    if (pte_none(table, vmf.ptei)) set_pte(table, vmf.ptei, k.zero_pfn, vm_page_prot(vma) | _PAGE_SPECIAL);
+    return 0;
+  }
+  if (anon_vma_prepare(k, vma) !== 0) return VM_FAULT_OOM;
+  const page = alloc_page(k, GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
+  if (page === 0) return VM_FAULT_OOM;
+  k.mem.section(page).flags[page & PFN_SECTION_MASK]! |= PG_uptodate;
+  let entry = vm_page_prot(vma);
+  if (vm_flags_test(vma.vm_flags, VM_WRITE)) entry |= _PAGE_RW | _PAGE_DIRTY;
+  vma.vm_mm.rss_stat[MM_ANONPAGES]!++;
+  page_add_new_anon_rmap(k, page, vma, vmf.address);
+  lru_cache_add_inactive_or_unevictable(k, page, vma);
+  set_pte(table, vmf.ptei, page, entry);
+  return 0;
+}
+
+/**
+ * Handles a fault on an entry that is neither empty nor present.
+ * @kernel mm/memory.c:do_swap_page
+ * @fidelity simplified: migration entries only; swap is not modelled
+ */
+function do_swap_page(k: Machine, vmf: vm_fault): vm_fault_t {
+  if (!(vmf.orig_flags & _PAGE_MIGRATION)) return not_modelled("mm/memory.c: do_swap_page of a swap entry");
+  migration_entry_wait(k, vmf.vma.vm_mm, vmf.address);
+  return 0;
+}
+
+/**
+ * Handles a fault at the level of table entries.
+ * @kernel mm/memory.c:handle_pte_fault
+ * @fidelity mirrored (no userfaultfd markers)
+ */
+function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
+  const t = vmf.table;
+  if (t === null || (vmf.orig_flags === 0 && vmf.orig_pfn === 0)) {
+    return vma_is_anonymous(vmf.vma) ? do_anonymous_page(k, vmf) : do_fault(k, vmf);
+  }
+  if (!pte_present(vmf.orig_flags)) return do_swap_page(k, vmf);
+  if (pte_protnone(vmf.orig_flags) && vma_is_accessible(vmf.vma)) not_modelled("mm/memory.c: do_numa_page");
+  let entry = vmf.orig_flags;
+  if (vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) {
+    if (!pte_write(entry)) return do_wp_page(k, vmf);
+    if (vmf.flags & FAULT_FLAG_WRITE) entry |= _PAGE_DIRTY;
+  }
+  t.flags[vmf.ptei] = entry | _PAGE_ACCESSED;
+  return 0;
+}
+
+/** Would the kernel try a huge page here? @kernel mm/huge_memory.c:hugepage_vma_check, transhuge_vma_suitable */
+function wants_huge_page(k: Machine, vma: vm_area_struct, address: number): boolean {
+  if (!k.config.TRANSPARENT_HUGEPAGE || !vma_is_anonymous(vma)) return false;
+  if (!vm_flags_test(vma.vm_flags, VM_HUGEPAGE)) return false;
+  const haddr = Math.floor(address / PMD_SIZE) * PMD_SIZE;
+  return (k.config.thp_enabled ?? "never") !== "never" && haddr >= vma.vm_start && haddr + PMD_SIZE <= vma.vm_end;
+}
+
+/**
+ * Walks to the entry, making the upper tables, and handles the fault there.
+ * @kernel mm/memory.c:__handle_mm_fault
+ * @fidelity simplified: no huge entries
+ */
+function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, flags: number): vm_fault_t {
+  const mm = vma.vm_mm;
+  const page = Math.floor(address / PAGE_SIZE);
+  const ptei = page & 511;
+  const table: pte_table | undefined = pte_offset(mm, address);
+  if (table === undefined) {
+    if (!pmd_alloc(k, mm, address)) return VM_FAULT_OOM;
+    if (wants_huge_page(k, vma, address)) not_modelled("mm/huge_memory.c: do_huge_pmd_anonymous_page");
+  }
+  const vmf: vm_fault = {
+    vma,
+    address: page * PAGE_SIZE,
+    flags,
+    gfp_mask: GFP_HIGHUSER_MOVABLE,
+    pgoff: linear_page_index(vma, address),
+    table: table ?? null,
+    ptei,
+    page: 0,
+    cow_page: 0,
+    orig_pfn: table === undefined ? 0 : table.pfn[ptei]!,
+    orig_flags: table === undefined ? 0 : table.flags[ptei]!,
+    prealloc_pte: null,
+  };
+  return handle_pte_fault(k, vmf);
+}
+
+/**
+ * Handles one fault of the running task at `address`. mmap_lock is held for reading on entry; it has been dropped, and
+ * the VMA may be gone, when VM_FAULT_RETRY or VM_FAULT_COMPLETED is returned.
+ * @kernel mm/memory.c:handle_mm_fault
+ * @fidelity mirrored: with the patch under review
+ * @param flags FAULT_FLAG_…
+ * @returns VM_FAULT_… bits
+ */
+export function handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, flags: number): vm_fault_t {
+  let ret: vm_fault_t;
+  let pf_flags!: number;
+
+  count_vm_event(k, PGFAULT);
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  const execute = (flags & FAULT_FLAG_INSTRUCTION) !== 0;
+  if (!arch_vma_access_permitted(k, vma, write, execute, (flags & FAULT_FLAG_REMOTE) !== 0)) return VM_FAULT_SIGSEGV;
+
+  if (vma_no_movable(vma))
+    pf_flags = memalloc_pin_save(k);
+
+  if (is_vm_hugetlb_page(vma)) ret = not_modelled("mm/hugetlb.c: hugetlb_fault");
+  else ret = __handle_mm_fault(k, vma, address, flags);
+
+  if (vma_no_movable(vma))
+    memalloc_pin_restore(k, pf_flags);
+
+  return ret;
+}

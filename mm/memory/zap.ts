@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Taking entries out of page tables and freeing what they mapped (mm/memory.c: zap_*, unmap_*; mm/mmu_gather.c). */
+import type { address_space } from "../../include/linux/fs.js";
+import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { VM_PFNMAP, VM_SEQ_READ, vma_pages } from "../../include/linux/mm.js";
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_MIGRATION,
+  _PAGE_SPECIAL,
+  _PAGE_SWP,
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  type mm_struct,
+  type pte_table,
+  type vm_area_struct,
+} from "../../include/linux/mm_types.js";
+import type { Machine } from "../../include/machine.js";
+import { not_modelled } from "../../include/linux/bug.js";
+import { PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
+import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
+import { vm_flags_test } from "../../include/linux/vm_flags.js";
+import { find_vma } from "../mmap.js";
+import { pte_index, pte_present } from "../pgtable.js";
+import { page_remove_rmap } from "../rmap.js";
+import { lru_add_drain, mark_page_accessed, release_pages } from "../swap.js";
+
+/** What a zap spares: without `even_cows`, private pages of a file mapping stay. @kernel include/linux/mm.h:zap_details */
+export interface zap_details {
+  readonly even_cows: boolean;
+}
+
+/** Pages whose entries are gone and whose references are still to be dropped. @kernel mm/mmu_gather.c:mmu_gather */
+export class mmu_gather {
+  readonly mm: mm_struct;
+  pages: number[] = [];
+  constructor(mm: mm_struct) {
+    this.mm = mm;
+  }
+}
+
+/** Pages gathered before they are freed, at most one table's more. */
+const GATHER_BATCH = 512;
+
+/** Drops the gathered references. @kernel mm/swap_state.c:free_pages_and_swap_cache @fidelity mirrored (no swap cache) */
+export function tlb_flush_mmu(k: Machine, tlb: mmu_gather): void {
+  const pages = tlb.pages;
+  if (pages.length === 0) return;
+  tlb.pages = [];
+  lru_add_drain(k);
+  release_pages(k, pages);
+}
+
+/** Which counter of mm.rss_stat a page is in. @kernel include/linux/mm.h:mm_counter @fidelity mirrored */
+export function mm_counter(k: Machine, pfn: number): number {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (k.mem.owners[s.mapping[i]!]?.is_anon === true) return MM_ANONPAGES;
+  return mm_counter_file(k, pfn);
+}
+
+/** The same for a page known to be a file's. @kernel include/linux/mm.h:mm_counter_file @fidelity mirrored */
+export function mm_counter_file(k: Machine, pfn: number): number {
+  return k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES;
+}
+
+/** Clears an entry that maps no page; which counter it was in, -1 when it stays. */
+function zap_nonpresent(k: Machine, t: pte_table, i: number, cows: boolean): number {
+  const flags = t.flags[i]!;
+  if (flags & _PAGE_MIGRATION) {
+    const counter = mm_counter(k, t.pfn[i]!);
+    return !cows && counter === MM_ANONPAGES ? -1 : counter;
+  }
+  if (flags & _PAGE_SWP) {
+    if (!cows) return -1;
+    return not_modelled("mm/swapfile.c: free_swap_and_cache");
+  }
+  return not_modelled("mm/memory.c: zapping an unknown kind of entry");
+}
+
+/** Zaps entries [from, to) of one table, which lies at the VMA's addresses. @kernel mm/memory.c:zap_pte_range */
+function zap_pte_range(
+  k: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  t: pte_table,
+  from: number,
+  to: number,
+  cows: boolean,
+): void {
+  const m = k.mem;
+  const rss = tlb.mm.rss_stat;
+  const { pfn: pfns, flags: ptes } = t;
+  const seq_read = vm_flags_test(vma.vm_flags, VM_SEQ_READ);
+  for (let i = from; i < to; i++) {
+    const pte = ptes[i]!;
+    if (pte === 0) continue;
+    const pfn = pfns[i]!;
+    if (!pte_present(pte)) {
+      const counter = zap_nonpresent(k, t, i, cows);
+      if (counter < 0) continue;
+      rss[counter]!--;
+      pfns[i] = 0;
+      ptes[i] = 0;
+      continue;
+    }
+    if (pte & _PAGE_SPECIAL) {
+      pfns[i] = 0;
+      ptes[i] = 0;
+      continue;
+    }
+    const s = m.section(pfn);
+    const p = pfn & PFN_SECTION_MASK;
+    if (m.owners[s.mapping[p]!]?.is_anon === true) {
+      if (!cows) continue;
+      rss[MM_ANONPAGES]!--;
+    } else {
+      if (pte & _PAGE_DIRTY) s.flags[p]! |= PG_dirty;
+      if (pte & _PAGE_ACCESSED && !seq_read) mark_page_accessed(k, pfn);
+      rss[s.flags[p]! & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES]!--;
+    }
+    pfns[i] = 0;
+    ptes[i] = 0;
+    page_remove_rmap(k, pfn, vma);
+    tlb.pages.push(pfn);
+  }
+  if (tlb.pages.length >= GATHER_BATCH) tlb_flush_mmu(k, tlb);
+}
+
+/** First table of [addr, end) at or after `addr`; its 2 MiB index or -1. */
+function next_table(mm: mm_struct, key: number, last: number): number {
+  const tables = mm.pgd.pte;
+  if (last - key <= 2 * tables.size) {
+    while (key <= last && !tables.has(key)) key++;
+    return key <= last ? key : -1;
+  }
+  let next = Infinity;
+  for (const q of tables.keys()) if (q >= key && q <= last && q < next) next = q;
+  return next === Infinity ? -1 : next;
+}
+
+/**
+ * Zaps [addr, end) of a VMA.
+ * @kernel mm/memory.c:unmap_page_range
+ * @fidelity mirrored (order 0): VM_FAULT races and TLB flushes aside
+ */
+export function unmap_page_range(
+  k: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  addr: number,
+  end: number,
+  details: zap_details | null,
+): void {
+  const cows = details === null || details.even_cows;
+  const last = Math.floor((end - 1) / PMD_SIZE);
+  const first = Math.floor(addr / PMD_SIZE);
+  for (let key = next_table(tlb.mm, first, last); key >= 0; key = next_table(tlb.mm, key + 1, last)) {
+    const from = key === first ? pte_index(addr) : 0;
+    const to = key === last ? pte_index(end - 1) + 1 : 512;
+    zap_pte_range(k, tlb, vma, tlb.mm.pgd.pte.get(key)!, from, to, cows);
+  }
+}
+
+function unmap_single_vma(
+  k: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  start_addr: number,
+  end_addr: number,
+  details: zap_details | null,
+): void {
+  const start = Math.max(vma.vm_start, start_addr);
+  const end = Math.min(vma.vm_end, end_addr);
+  if (start < end) unmap_page_range(k, tlb, vma, start, end, details);
+}
+
+/**
+ * Unmaps the part of [start, end) that each VMA of an ascending list covers, and frees the pages.
+ * @kernel mm/memory.c:unmap_vmas
+ * @fidelity simplified: pages are freed before the page tables rather than with them
+ */
+export function unmap_vmas(
+  k: Machine,
+  mm: mm_struct,
+  vmas: Iterable<vm_area_struct>,
+  start: number,
+  end: number,
+): void {
+  const tlb = new mmu_gather(mm);
+  for (const vma of vmas) unmap_single_vma(k, tlb, vma, start, end, null);
+  tlb_flush_mmu(k, tlb);
+}
+
+/**
+ * Unmaps `size` bytes from `start` on, in this VMA and those behind it.
+ * @kernel mm/memory.c:zap_page_range
+ * @fidelity mirrored
+ */
+export function zap_page_range(k: Machine, first: vm_area_struct, start: number, size: number): void {
+  const end = start + size;
+  const mm = first.vm_mm;
+  lru_add_drain(k);
+  const tlb = new mmu_gather(mm);
+  let vma: vm_area_struct | undefined = first;
+  while (vma !== undefined && vma.vm_start < end) {
+    unmap_single_vma(k, tlb, vma, start, end, null);
+    vma = find_vma(mm, vma.vm_end);
+  }
+  tlb_flush_mmu(k, tlb);
+}
+
+/**
+ * Unmaps `size` bytes of one VMA.
+ * @kernel mm/memory.c:zap_page_range_single
+ * @fidelity mirrored
+ */
+export function zap_page_range_single(
+  k: Machine,
+  vma: vm_area_struct,
+  address: number,
+  size: number,
+  details: zap_details | null,
+): void {
+  lru_add_drain(k);
+  const tlb = new mmu_gather(vma.vm_mm);
+  unmap_single_vma(k, tlb, vma, address, address + size, details);
+  tlb_flush_mmu(k, tlb);
+}
+
+/** Unmaps part of a VM_PFNMAP VMA. @kernel mm/memory.c:zap_vma_ptes @fidelity mirrored */
+export function zap_vma_ptes(k: Machine, vma: vm_area_struct, address: number, size: number): void {
+  if (address < vma.vm_start || address + size > vma.vm_end || !vm_flags_test(vma.vm_flags, VM_PFNMAP)) return;
+  zap_page_range_single(k, vma, address, size, null);
+}
+
+/**
+ * Unmaps `nr` pages of a file from `start` on (0: to its end) from all address spaces.
+ * @kernel mm/memory.c:unmap_mapping_pages
+ * @fidelity mirrored
+ */
+export function unmap_mapping_pages(
+  k: Machine,
+  mapping: address_space,
+  start: number,
+  nr: number,
+  even_cows: boolean,
+): void {
+  const last = nr === 0 ? Infinity : start + nr - 1;
+  for (const vma of mapping.i_mmap) {
+    const vba = vma.vm_pgoff;
+    const vea = vba + vma_pages(vma) - 1;
+    if (vea < start || vba > last) continue;
+    const from = (Math.max(start, vba) - vba) * PAGE_SIZE + vma.vm_start;
+    const to = (Math.min(last, vea) - vba + 1) * PAGE_SIZE + vma.vm_start;
+    zap_page_range_single(k, vma, from, to - from, { even_cows });
+  }
+}
+
+/**
+ * Unmaps a range of a file, in bytes, rounded out to pages; a length of 0 reaches to the end.
+ * @kernel mm/memory.c:unmap_mapping_range
+ * @fidelity mirrored
+ */
+export function unmap_mapping_range(
+  k: Machine,
+  mapping: address_space,
+  holebegin: number,
+  holelen: number,
+  even_cows: boolean,
+): void {
+  const hba = Math.floor(holebegin / PAGE_SIZE);
+  unmap_mapping_pages(k, mapping, hba, Math.ceil(holelen / PAGE_SIZE), even_cows);
+}

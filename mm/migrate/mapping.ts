@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Putting a page in another's place: mapping, flags, contents (mm/migrate.c: migrate_folio and what it calls). */
+import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
+import { address_space } from "../../include/linux/fs.js";
+import { PFN_SECTION_MASK, page_zone, type mem_section } from "../../include/linux/mem_map.js";
+import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
+import { MIGRATE_SYNC_NO_COPY } from "../../include/linux/migrate_mode.js";
+import type { zone } from "../../include/linux/mmzone.js";
+import {
+  PG_active,
+  PG_dirty,
+  PG_error,
+  PG_ksm,
+  PG_locked,
+  PG_mappedtodisk,
+  PG_private,
+  PG_reclaim,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_uptodate,
+  PG_workingset,
+  PG_writeback,
+} from "../../include/linux/page-flags.js";
+import { NR_FILE_PAGES, NR_SHMEM } from "../../include/linux/vmstat.js";
+import type { Machine } from "../../include/machine.js";
+import { EAGAIN } from "../../uapi/errno.js";
+import { __mod_node_page_state } from "../vmstat.js";
+import type { migrate_attempt } from "./attempt.js";
+
+/** Flags that go over to the new page as they are. */
+const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_reclaim;
+
+/** References that an unmapped page has when only its cache and the migration hold it. @kernel mm/migrate.c:folio_expected_refs */
+function folio_expected_refs(mapping: address_space | null, flags: number): number {
+  if (mapping === null) return 1;
+  return flags & PG_private ? 3 : 2;
+}
+
+/** Moves a page's share of the node counters when its new frame is on another node. */
+function move_node_stats(k: Machine, from: zone, to: zone, flags: number): void {
+  if (from.node === to.node) return;
+  const old_node = k.nodes[from.node]!;
+  const new_node = k.nodes[to.node]!;
+  __mod_node_page_state(old_node, NR_FILE_PAGES, -1);
+  __mod_node_page_state(new_node, NR_FILE_PAGES, 1);
+  if (flags & PG_swapbacked && !(flags & PG_swapcache)) {
+    __mod_node_page_state(old_node, NR_SHMEM, -1);
+    __mod_node_page_state(new_node, NR_SHMEM, 1);
+  }
+}
+
+/** The part that both kinds of page share: the new page takes the old one's place. */
+function take_over(s: mem_section, i: number, d: mem_section, j: number): void {
+  d.index[j] = s.index[i]!;
+  d.mapping[j] = s.mapping[i]!;
+  d.flags[j]! |= s.flags[i]! & PG_swapbacked;
+}
+
+/**
+ * Puts the new page in the old one's place in its mapping, if nobody else holds the old one: 1 reference for an
+ * anonymous page, 2 for one of a page cache, 3 with private data.
+ * @kernel mm/migrate.c:folio_migrate_mapping
+ * @fidelity simplified: no swap cache, no large folios, dirty pages are not counted
+ * @returns 0, or -EAGAIN for a reference too many
+ */
+export function folio_migrate_mapping(
+  k: Machine,
+  mapping: address_space | null,
+  newfolio: number,
+  folio: number,
+  attempt: migrate_attempt,
+): number {
+  const s = k.mem.section(folio);
+  const i = folio & PFN_SECTION_MASK;
+  const d = k.mem.section(newfolio);
+  const j = newfolio & PFN_SECTION_MASK;
+  const flags = s.flags[i]!;
+  const expected_count = folio_expected_refs(mapping, flags);
+  if (s.refcount[i] !== expected_count) {
+    attempt.unexpected(s.refcount[i]!, expected_count);
+    return -EAGAIN;
+  }
+  take_over(s, i, d, j);
+  if (mapping === null) return MIGRATEPAGE_SUCCESS;
+  d.refcount[j]!++;
+  if (flags & PG_dirty) {
+    s.flags[i]! &= ~PG_dirty;
+    d.flags[j]! |= PG_dirty;
+  }
+  mapping.i_pages.store(s.index[i]!, newfolio);
+  s.refcount[i] = expected_count - 1;
+  const oldzone = page_zone(k.mem, folio);
+  const newzone = page_zone(k.mem, newfolio);
+  if (oldzone !== newzone) move_node_stats(k, oldzone, newzone, flags);
+  return MIGRATEPAGE_SUCCESS;
+}
+
+/**
+ * Copies the flags that describe the contents, and moves those that describe the page's standing.
+ * @kernel mm/migrate.c:folio_migrate_flags
+ * @fidelity simplified: no NUMA hints, no idle tracking
+ */
+export function folio_migrate_flags(k: Machine, newfolio: number, folio: number): void {
+  const s = k.mem.section(folio);
+  const i = folio & PFN_SECTION_MASK;
+  const flags = s.flags[i]!;
+  if (flags & (PG_ksm | PG_swapcache)) not_modelled("mm/migrate.c: folio_migrate_flags of a KSM or swap-cache page");
+  let moved = flags & (CARRIED | PG_dirty);
+  if (flags & PG_active) {
+    VM_BUG_ON((flags & PG_unevictable) !== 0, "a page both active and unevictable");
+    moved |= PG_active;
+  } else moved |= flags & PG_unevictable;
+  s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private);
+  s.private_[i] = 0;
+  k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= moved;
+}
+
+/**
+ * Migrates one page that has no private data: mapping, contents, flags. Both are locked.
+ * @kernel mm/migrate.c:migrate_folio
+ * @fidelity mirrored
+ * @returns 0 or -EAGAIN
+ */
+export function migrate_folio(
+  k: Machine,
+  mapping: address_space | null,
+  dst: number,
+  src: number,
+  mode: number,
+  attempt: migrate_attempt,
+): number {
+  const s = k.mem.section(src);
+  const i = src & PFN_SECTION_MASK;
+  VM_BUG_ON((s.flags[i]! & PG_writeback) !== 0, "migrating a page under writeback");
+  const rc = folio_migrate_mapping(k, mapping, dst, src, attempt);
+  if (rc !== MIGRATEPAGE_SUCCESS) return rc;
+  if (mode !== MIGRATE_SYNC_NO_COPY) k.mem.section(dst).content[dst & PFN_SECTION_MASK] = s.content[i]!;
+  folio_migrate_flags(k, dst, src);
+  return MIGRATEPAGE_SUCCESS;
+}
+
+/**
+ * Migrates one unmapped page by whatever its mapping has for that. Both are locked.
+ * @kernel mm/migrate.c:move_to_new_folio
+ * @fidelity simplified: every file system migrates as filemap_migrate_folio does; no movable pages off the LRU
+ * @returns 0 or -errno
+ */
+export function move_to_new_folio(
+  k: Machine,
+  dst: number,
+  src: number,
+  mode: number,
+  attempt: migrate_attempt,
+): number {
+  const s = k.mem.section(src);
+  const i = src & PFN_SECTION_MASK;
+  VM_BUG_ON((s.flags[i]! & PG_locked) === 0, "migrating a page that is not locked");
+  const owner = k.mem.owners[s.mapping[i]!];
+  if (!(owner instanceof address_space)) return migrate_folio(k, null, dst, src, mode, attempt);
+  if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
+  const rc = migrate_folio(k, owner, dst, src, mode, attempt);
+  if (rc === MIGRATEPAGE_SUCCESS) s.mapping[i] = 0;
+  return rc;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
+import { not_modelled } from "../../include/linux/bug.js";
+import { PFN_SECTION_MASK, page_zone } from "../../include/linux/mem_map.js";
+import { MIGRATEPAGE_SUCCESS, type free_page_t, type new_page_t } from "../../include/linux/migrate.js";
+import {
+  MIGRATE_ASYNC,
+  MIGRATE_SYNC,
+  MIGRATE_SYNC_NO_COPY,
+  MR_DEMOTION,
+  MR_MEMORY_FAILURE,
+} from "../../include/linux/migrate_mode.js";
+import { page_list } from "../../include/linux/mmzone.js";
+import {
+  PG_active,
+  PG_head,
+  PG_ksm,
+  PG_locked,
+  PG_swapbacked,
+  PG_unevictable,
+  PG_writeback,
+} from "../../include/linux/page-flags.js";
+import { PF_MEMALLOC } from "../../include/linux/sched.js";
+import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
+import type { Machine } from "../../include/machine.js";
+import { list_add_tail, list_del } from "../../lib/pagelist.js";
+import { EAGAIN, EBUSY, ENOMEM } from "../../uapi/errno.js";
+import { folio_lock } from "../filemap.js";
+import { try_to_migrate } from "../rmap.js";
+import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
+import { __mod_node_page_state } from "../vmstat.js";
+import { migrate_attempt } from "./attempt.js";
+import { move_to_new_folio } from "./mapping.js";
+import { remove_migration_ptes } from "./ptes.js";
+
+/** One call of migrate_pages(): what it was asked for, and where pages go that it gives up. */
+export class migrate_control<T> {
+  readonly k: Machine;
+  readonly get_new_page: new_page_t<T>;
+  readonly put_new_page: free_page_t<T> | null;
+  readonly priv: T;
+  readonly mode: number;
+  readonly reason: number;
+  /** Pages given up for good. */
+  readonly ret_pages = new page_list();
+  /** Pages of THPs that were split. */
+  readonly thp_split_pages = new page_list();
+  readonly attempt = new migrate_attempt();
+
+  constructor(
+    k: Machine,
+    get_new_page: new_page_t<T>,
+    put_new_page: free_page_t<T> | null,
+    priv: T,
+    mode: number,
+    reason: number,
+  ) {
+    this.k = k;
+    this.get_new_page = get_new_page;
+    this.put_new_page = put_new_page;
+    this.priv = priv;
+    this.mode = mode;
+    this.reason = reason;
+  }
+}
+
+/** Takes the source's lock, sleeping for it only in later passes. True: got it. */
+function lock_source<T>(c: migrate_control<T>, src: number, force: boolean): boolean {
+  const { k } = c;
+  const s = k.mem.section(src);
+  const i = src & PFN_SECTION_MASK;
+  if (!(s.flags[i]! & PG_locked)) {
+    s.flags[i]! |= PG_locked;
+    return true;
+  }
+  c.attempt.fails("page lock");
+  if (!force || c.mode === MIGRATE_ASYNC) return false;
+  if (k.current.flags & PF_MEMALLOC) return false;
+  if (k.fail_migrate.active) k.fail_migrate.wait_on_lock(k, src);
+  folio_lock(k, src);
+  return true;
+}
+
+/** 0 once the source is not under writeback; otherwise the attempt's result. */
+function wait_for_writeback<T>(c: migrate_control<T>, src: number, force: boolean): number {
+  const { k } = c;
+  const s = k.mem.section(src);
+  const i = src & PFN_SECTION_MASK;
+  if (!(s.flags[i]! & PG_writeback)) return 0;
+  c.attempt.fails("writeback");
+  if (c.mode !== MIGRATE_SYNC && c.mode !== MIGRATE_SYNC_NO_COPY) return -EBUSY;
+  if (!force) return -EAGAIN;
+  k.hooks.yieldPoint("folio_wait_writeback", { pfn: src });
+  s.flags[i]! &= ~PG_writeback;
+  return 0;
+}
+
+/** Unmaps the locked source, moves it to the locked target, and maps whichever of them it is now. */
+function move_unmapped<T>(c: migrate_control<T>, src: number, dst: number): number {
+  const { k } = c;
+  const s = k.mem.section(src);
+  const i = src & PFN_SECTION_MASK;
+  let page_was_mapped = false;
+  let rc = -EAGAIN;
+  if (s.mapping[i] !== 0 && s.mapcount[i]! > 0) {
+    try_to_migrate(k, src, 0);
+    page_was_mapped = true;
+  }
+  if (s.mapcount[i] === 0) rc = move_to_new_folio(k, dst, src, c.mode, c.attempt);
+  else c.attempt.fails("still mapped");
+  if (rc === MIGRATEPAGE_SUCCESS) {
+    folio_add_lru(k, dst);
+    if (page_was_mapped) lru_add_drain(k);
+  }
+  if (page_was_mapped) remove_migration_ptes(k, src, rc === MIGRATEPAGE_SUCCESS ? dst : src);
+  return rc;
+}
+
+/**
+ * Moves one page to a target.
+ * @kernel mm/migrate.c:__unmap_and_move
+ * @fidelity simplified: the anon_vma is not held: nothing else runs between unmapping and mapping again
+ * @returns 0, -EAGAIN, or -EBUSY for writeback in a mode that does not wait
+ */
+function __unmap_and_move<T>(c: migrate_control<T>, src: number, dst: number, force: boolean): number {
+  const { k } = c;
+  const m = k.mem;
+  const s = m.section(src);
+  const i = src & PFN_SECTION_MASK;
+  const d = m.section(dst);
+  const j = dst & PFN_SECTION_MASK;
+  if (!lock_source(c, src, force)) return -EAGAIN;
+  if (s.flags[i]! & PG_ksm) not_modelled("mm/migrate.c: migrating a KSM page");
+  let rc = wait_for_writeback(c, src, force);
+  if (rc === 0) {
+    if (d.flags[j]! & PG_locked) {
+      c.attempt.fails("target lock");
+      rc = -EAGAIN;
+    } else {
+      d.flags[j]! |= PG_locked;
+      rc = move_unmapped(c, src, dst);
+      d.flags[j]! &= ~PG_locked;
+    }
+  }
+  s.flags[i]! &= ~PG_locked;
+  if (rc === MIGRATEPAGE_SUCCESS) put_page(k, dst);
+  return rc;
+}
+
+/** Lets go of a source that has been moved, or was the isolation's own already. */
+function source_done<T>(c: migrate_control<T>, src: number): void {
+  const { k } = c;
+  const file = !(k.mem.section(src).flags[src & PFN_SECTION_MASK]! & PG_swapbacked);
+  if (c.reason !== MR_DEMOTION) {
+    const node = k.nodes[page_zone(k.mem, src).node]!;
+    __mod_node_page_state(node, file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON, -1);
+  }
+  if (c.reason !== MR_MEMORY_FAILURE) put_page(k, src);
+}
+
+/**
+ * Takes one isolated page through one attempt: a target, the move, and where the page goes then. A page that is to be
+ * tried again stays on `from`, as does one without a target; one that is given up goes to the control's ret_pages.
+ * @kernel mm/migrate.c:unmap_and_move
+ * @fidelity simplified: order-0 pages on the LRU
+ * @param force may sleep for the page lock and for writeback
+ * @returns 0, -EAGAIN, -ENOMEM, -EBUSY
+ */
+export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: number, force: boolean): number {
+  const { k } = c;
+  const m = k.mem;
+  const s = m.section(src);
+  const i = src & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_head) not_modelled("mm/migrate.c: migrating a THP");
+  if (k.fail_migrate.active) k.fail_migrate.begin_attempt(k, src);
+  if (s.refcount[i] === 1) {
+    s.flags[i]! &= ~(PG_active | PG_unevictable);
+    list_del(m, from, src);
+    source_done(c, src);
+    return MIGRATEPAGE_SUCCESS;
+  }
+  const dst = c.get_new_page(k, src, c.priv);
+  if (dst === 0) {
+    c.attempt.fails("no target page");
+    return -ENOMEM;
+  }
+  m.section(dst).private_[dst & PFN_SECTION_MASK] = 0;
+  const rc = __unmap_and_move(c, src, dst, force);
+  if (rc !== -EAGAIN) list_del(m, from, src);
+  if (rc === MIGRATEPAGE_SUCCESS) {
+    source_done(c, src);
+    return rc;
+  }
+  if (rc !== -EAGAIN) list_add_tail(m, c.ret_pages, src);
+  if (c.put_new_page !== null) c.put_new_page(k, dst, c.priv);
+  else put_page(k, dst);
+  return rc;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** What the allocator works out once from the sizes of the zones (mm/page_alloc.c). */
+import {
+  MAX_NR_ZONES,
+  NR_PCP_LISTS,
+  WMARK_HIGH,
+  WMARK_LOW,
+  WMARK_MIN,
+  ZONE_DMA,
+  ZONE_DMA32,
+  ZONE_NORMAL,
+  per_cpu_pages,
+  type pglist_data,
+  type zone,
+} from "../../include/linux/mmzone.js";
+import type { Machine } from "../../include/machine.js";
+
+/** sysctl vm.watermark_scale_factor: parts in 10000 of a zone. */
+const watermark_scale_factor = 10;
+
+/** Machines below 1 MiB, which no kernel runs on, hold nothing back. */
+const NO_RESERVE_BELOW = 256;
+
+function lowmem_reserve_ratio(idx: number): number {
+  if (idx === ZONE_DMA || idx === ZONE_DMA32) return 256;
+  return idx === ZONE_NORMAL ? 32 : 0;
+}
+
+/**
+ * vm.min_free_kbytes for so many pages that user requests can use.
+ * @kernel mm/page_alloc.c:calculate_min_free_kbytes
+ * @fidelity simplified: khugepaged does not raise it; 0 for a machine below 1 MiB
+ */
+export function calculate_min_free_kbytes(lowmem_pages: number): number {
+  if (lowmem_pages < NO_RESERVE_BELOW) return 0;
+  return Math.min(Math.max(Math.floor(Math.sqrt(lowmem_pages * 4 * 16)), 128), 262144);
+}
+
+/**
+ * Sets the min, low and high watermarks of all zones.
+ * @kernel mm/page_alloc.c:setup_per_zone_wmarks
+ * @fidelity mirrored
+ */
+export function setup_per_zone_wmarks(k: Machine): void {
+  let lowmem_pages = 0;
+  for (const z of k.zones) lowmem_pages += z.managed_pages;
+  const pages_min = calculate_min_free_kbytes(lowmem_pages) >> 2;
+  for (const z of k.zones) {
+    const min = Math.floor((pages_min * z.managed_pages) / Math.max(lowmem_pages, 1));
+    const gap = Math.max(min >> 2, Math.floor((z.managed_pages * watermark_scale_factor) / 10000));
+    z.watermark_boost = 0;
+    z._watermark[WMARK_MIN] = min;
+    z._watermark[WMARK_LOW] = min + gap;
+    z._watermark[WMARK_HIGH] = min + 2 * gap;
+  }
+}
+
+/**
+ * Sets what each zone holds back from requests that would rather have had a higher zone, in pages.
+ * @kernel mm/page_alloc.c:setup_per_zone_lowmem_reserve
+ * @fidelity mirrored
+ */
+export function setup_per_zone_lowmem_reserve(node: pglist_data): void {
+  for (let i = 0; i < MAX_NR_ZONES - 1; i++) {
+    const z = node.node_zones[i];
+    if (z === undefined) continue;
+    const ratio = lowmem_reserve_ratio(i);
+    let managed_pages = 0;
+    for (let j = i + 1; j < MAX_NR_ZONES; j++) {
+      managed_pages += node.node_zones[j]?.managed_pages ?? 0;
+      z.lowmem_reserve[j] = ratio === 0 || z.managed_pages === 0 ? 0 : Math.floor(managed_pages / ratio);
+    }
+  }
+}
+
+/**
+ * How many pages a per-CPU list is filled with at a time.
+ * @kernel mm/page_alloc.c:zone_batchsize
+ * @fidelity mirrored
+ */
+export function zone_batchsize(z: zone): number {
+  const batch = Math.max(1, Math.floor(Math.min(z.managed_pages >>> 10, 256) / 4));
+  return 2 ** Math.floor(Math.log2(batch + (batch >>> 1))) - 1;
+}
+
+/**
+ * How many pages a CPU may keep before it gives some back.
+ * @kernel mm/page_alloc.c:zone_highsize
+ * @fidelity mirrored
+ */
+function zone_highsize(k: Machine, z: zone, batch: number): number {
+  return Math.max(Math.floor(z._watermark[WMARK_LOW]! / k.nr_cpus), batch << 2);
+}
+
+/**
+ * Makes a zone's per-CPU lists, or sets their sizes anew. `batch` in pages, for want of which it is worked out.
+ * @kernel mm/page_alloc.c:zone_set_pageset_high_and_batch
+ * @fidelity mirrored
+ */
+export function zone_set_pageset_high_and_batch(k: Machine, z: zone, batch?: number): void {
+  const new_batch = batch ?? Math.max(1, zone_batchsize(z));
+  for (let cpu = 0; cpu < k.nr_cpus; cpu++) {
+    const pcp = (z.pageset[cpu] ??= new per_cpu_pages(NR_PCP_LISTS));
+    pcp.batch = new_batch;
+    pcp.high = zone_highsize(k, z, new_batch);
+  }
+}
+
+/**
+ * For each highest zone that a request may use: the zones from there down, those of the request's own node first.
+ * @kernel mm/page_alloc.c:build_zonelists
+ * @fidelity simplified: other nodes follow by number, not by distance
+ */
+export function build_zonelists(k: Machine): void {
+  for (const node of k.nodes) {
+    const order = [node, ...k.nodes.filter((n) => n !== node)];
+    for (let highest = 0; highest < MAX_NR_ZONES; highest++) {
+      const list: zone[] = [];
+      for (const n of order) {
+        for (let i = highest; i >= 0; i--) {
+          const z = n.node_zones[i];
+          if (z !== undefined && z.managed_pages > 0) list.push(z);
+        }
+      }
+      node.node_zonelists[highest] = list;
+    }
+  }
+}

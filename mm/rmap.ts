@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The reverse map: from a page to the entries that map it (mm/rmap.c). What takes mappings away is in mm/rmap/. */
+import { not_modelled, VM_BUG_ON } from "../include/linux/bug.js";
+import type { address_space } from "../include/linux/fs.js";
+import { page_owner_of, page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { GUP_PIN_COUNTING_BIAS, linear_page_index, VM_LOCKED, VM_SPECIAL, vma_pages } from "../include/linux/mm.js";
+import { anon_vma, anon_vma_chain, type vm_area_struct } from "../include/linux/mm_types.js";
+import type { Machine } from "../include/machine.js";
+import { PG_anon_exclusive, PG_ksm, PG_locked, PG_swapbacked, PG_tail } from "../include/linux/page-flags.js";
+import { RMAP_EXCLUSIVE } from "../include/linux/rmap.js";
+import { PAGE_SIZE } from "../include/linux/types.js";
+import { vm_flags_test } from "../include/linux/vm_flags.js";
+import { NR_ANON_MAPPED, NR_FILE_MAPPED } from "../include/linux/vmstat.js";
+import { mlock_folio, munlock_page } from "./mlock.js";
+import { find_mergeable_anon_vma } from "./mmap.js";
+
+export { RMAP_COMPOUND, RMAP_EXCLUSIVE, RMAP_NONE } from "../include/linux/rmap.js";
+export { folio_referenced, page_mkclean, try_to_migrate, try_to_unmap } from "./rmap/unmap.js";
+
+function anon_vma_alloc(k: Machine): anon_vma {
+  const av = new anon_vma(null);
+  k.mem.register(av);
+  return av;
+}
+
+/** Drops a reference; the last frees the anon_vma, and with it its hold on its root. @kernel mm/rmap.c:__put_anon_vma */
+export function put_anon_vma(k: Machine, av: anon_vma): void {
+  if (--av.refcount > 0) return;
+  VM_BUG_ON(av.rb_root.size !== 0, "anon_vma is freed while VMAs are on it");
+  const root = av.root;
+  k.mem.unregister(av);
+  if (root !== av) put_anon_vma(k, root);
+}
+
+function anon_vma_chain_link(vma: vm_area_struct, av: anon_vma): void {
+  const avc = new anon_vma_chain(vma, av);
+  vma.anon_vma_chain.unshift(avc);
+  av.rb_root.add(avc);
+}
+
+/**
+ * Makes sure that a VMA has an anon_vma: a mergeable neighbour's, or a new one. 0 or -ENOMEM.
+ * @kernel mm/rmap.c:__anon_vma_prepare
+ * @fidelity simplified: anon_vmas and their links take no memory of the machine, so it does not fail
+ */
+export function anon_vma_prepare(k: Machine, vma: vm_area_struct): number {
+  if (vma.anon_vma !== null) return 0;
+  let av = find_mergeable_anon_vma(vma);
+  if (av === null) {
+    av = anon_vma_alloc(k);
+    av.num_children++;
+  }
+  vma.anon_vma = av;
+  anon_vma_chain_link(vma, av);
+  av.num_active_vmas++;
+  return 0;
+}
+
+/**
+ * Puts `dst` on all anon_vmas of `src`; where `dst` has none of its own yet, it may get one that lost its VMAs.
+ * @kernel mm/rmap.c:anon_vma_clone
+ * @fidelity mirrored
+ */
+export function anon_vma_clone(_k: Machine, dst: vm_area_struct, src: vm_area_struct): number {
+  for (let n = src.anon_vma_chain.length - 1; n >= 0; n--) {
+    const av = src.anon_vma_chain[n]!.anon_vma;
+    anon_vma_chain_link(dst, av);
+    if (dst.anon_vma === null && src.anon_vma !== null && av.num_children < 2 && av.num_active_vmas === 0) {
+      dst.anon_vma = av;
+    }
+  }
+  if (dst.anon_vma !== null) dst.anon_vma.num_active_vmas++;
+  return 0;
+}
+
+function has_anon_vma(vma: vm_area_struct): boolean {
+  return vma.anon_vma !== null;
+}
+
+/**
+ * Links a child's VMA to its parent's anon_vmas, and gives it one of its own (or reuses an idle one of the parent's).
+ * @kernel mm/rmap.c:anon_vma_fork
+ * @fidelity mirrored
+ */
+export function anon_vma_fork(k: Machine, vma: vm_area_struct, pvma: vm_area_struct): number {
+  if (pvma.anon_vma === null) return 0;
+  vma.anon_vma = null;
+  const error = anon_vma_clone(k, vma, pvma);
+  if (error !== 0) return error;
+  if (has_anon_vma(vma)) return 0;
+  const av = anon_vma_alloc(k);
+  av.num_active_vmas++;
+  av.root = pvma.anon_vma.root;
+  av.parent = pvma.anon_vma;
+  av.root.refcount++;
+  vma.anon_vma = av;
+  anon_vma_chain_link(vma, av);
+  av.parent.num_children++;
+  return 0;
+}
+
+/**
+ * Takes a VMA off all its anon_vmas and frees those that have no VMA left.
+ * @kernel mm/rmap.c:unlink_anon_vmas
+ * @fidelity mirrored
+ */
+export function unlink_anon_vmas(k: Machine, vma: vm_area_struct): void {
+  const empty: anon_vma[] = [];
+  for (const avc of vma.anon_vma_chain) {
+    const av = avc.anon_vma;
+    av.rb_root.delete(avc);
+    if (av.rb_root.size > 0) continue;
+    av.parent.num_children--;
+    empty.push(av);
+  }
+  if (vma.anon_vma !== null) {
+    vma.anon_vma.num_active_vmas--;
+    vma.anon_vma = null;
+  }
+  vma.anon_vma_chain = [];
+  for (const av of empty) {
+    VM_BUG_ON(av.num_children !== 0 || av.num_active_vmas !== 0, "an anon_vma without VMAs has users");
+    put_anon_vma(k, av);
+  }
+}
+
+function mod_node_stat(k: Machine, pfn: number, item: number, n: number): void {
+  k.nodes[page_zone(k.mem, pfn).node]!.vm_stat[item]! += n;
+}
+
+/** May somebody have the page pinned for DMA? @kernel include/linux/mm.h:page_maybe_dma_pinned (order 0) */
+export function page_maybe_dma_pinned(k: Machine, pfn: number): boolean {
+  return k.mem.section(pfn).refcount[pfn & PFN_SECTION_MASK]! >= GUP_PIN_COUNTING_BIAS;
+}
+
+/** Queues a page for mlock when it becomes mapped in a locked VMA. @kernel mm/internal.h:mlock_vma_page */
+export function mlock_vma_page(k: Machine, pfn: number, vma: vm_area_struct): void {
+  if (vm_flags_test(vma.vm_flags, VM_LOCKED) && !vm_flags_test(vma.vm_flags, VM_SPECIAL)) mlock_folio(k, pfn);
+}
+
+function __page_set_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number, exclusive: boolean): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  let av = vma.anon_vma;
+  if (av === null) return VM_BUG_ON(true, "anonymous page is mapped in a VMA without anon_vma");
+  if (k.mem.owners[s.mapping[i]!]?.is_anon !== true) {
+    if (!exclusive) av = av.root;
+    s.mapping[i] = av.owner_id;
+    s.index[i] = linear_page_index(vma, address);
+  }
+  if (exclusive) s.flags[i]! |= PG_anon_exclusive;
+}
+
+/**
+ * Maps a new anonymous page, exclusive to its one mapping.
+ * @kernel mm/rmap.c:page_add_new_anon_rmap
+ * @fidelity mirrored (order 0)
+ */
+export function page_add_new_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  s.flags[i]! |= PG_swapbacked;
+  s.mapcount[i] = 1;
+  mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
+  __page_set_anon_rmap(k, pfn, vma, address, true);
+}
+
+/**
+ * Maps an anonymous page once more (after migration or swap-in). `flags`: RMAP_…; the page is locked.
+ * @kernel mm/rmap.c:page_add_anon_rmap
+ * @fidelity mirrored (order 0)
+ */
+export function page_add_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON(!(s.flags[i]! & (PG_locked | PG_ksm)), "page_add_anon_rmap of an unlocked page");
+  const first = s.mapcount[i]!++ === 0;
+  VM_BUG_ON(!first && (flags & RMAP_EXCLUSIVE) !== 0, "a mapped page is added as exclusive");
+  VM_BUG_ON(!first && (s.flags[i]! & PG_anon_exclusive) !== 0, "an exclusive page is mapped again");
+  if (first) {
+    mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
+    __page_set_anon_rmap(k, pfn, vma, address, (flags & RMAP_EXCLUSIVE) !== 0);
+  } else {
+    const av = page_owner_of(k.mem, pfn) as anon_vma;
+    VM_BUG_ON(av.root !== vma.anon_vma?.root, "page belongs to another anon_vma tree");
+  }
+  mlock_vma_page(k, pfn, vma);
+}
+
+/** Gives an exclusive page to the VMA's own anon_vma. @kernel mm/rmap.c:page_move_anon_rmap @fidelity mirrored */
+export function page_move_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON(vma.anon_vma === null, "page_move_anon_rmap without anon_vma");
+  s.mapping[i] = vma.anon_vma!.owner_id;
+  s.flags[i]! |= PG_anon_exclusive;
+}
+
+/** Maps a page of a file. @kernel mm/rmap.c:page_add_file_rmap @fidelity mirrored (order 0) */
+export function page_add_file_rmap(k: Machine, pfn: number, vma: vm_area_struct): void {
+  const s = k.mem.section(pfn);
+  if (s.mapcount[pfn & PFN_SECTION_MASK]!++ === 0) mod_node_stat(k, pfn, NR_FILE_MAPPED, 1);
+  mlock_vma_page(k, pfn, vma);
+}
+
+/** Takes one mapping from a page. @kernel mm/rmap.c:page_remove_rmap @fidelity mirrored (order 0) */
+export function page_remove_rmap(k: Machine, pfn: number, vma: vm_area_struct): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const left = --s.mapcount[i]!;
+  VM_BUG_ON(left < 0, "page_remove_rmap of an unmapped page");
+  if (left === 0) {
+    const anon = k.mem.owners[s.mapping[i]!]?.is_anon === true;
+    mod_node_stat(k, pfn, anon ? NR_ANON_MAPPED : NR_FILE_MAPPED, -1);
+  }
+  if (vm_flags_test(vma.vm_flags, VM_LOCKED)) munlock_page(k, pfn);
+}
+
+/**
+ * Makes an exclusive anonymous page shareable; false where a pin forbids that.
+ * @kernel include/linux/rmap.h:page_try_share_anon_rmap
+ * @fidelity mirrored
+ */
+export function page_try_share_anon_rmap(k: Machine, pfn: number): boolean {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON(!(s.flags[i]! & PG_anon_exclusive), "sharing a page that is not exclusive");
+  if (s.refcount[i]! >= GUP_PIN_COUNTING_BIAS) return false;
+  s.flags[i]! &= ~PG_anon_exclusive;
+  return true;
+}
+
+/**
+ * Where a page with this page offset lies in a VMA, or -1. Offsets are compared modulo 2^32: that is what is kept of
+ * them, and more than any VMA is long.
+ * @kernel mm/internal.h:vma_address
+ */
+export function vma_address(vma: vm_area_struct, index: number): number {
+  const off = (index - vma.vm_pgoff) >>> 0;
+  return off < vma_pages(vma) ? vma.vm_start + off * PAGE_SIZE : -1;
+}
+
+/**
+ * Calls `one` for each VMA that can map a page, with the address it would have there; ends where that says false.
+ * @kernel mm/rmap.c:rmap_walk
+ * @fidelity simplified: VMAs come in the order in which they were linked, not by page offset
+ */
+export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, address: number) => boolean): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON((s.flags[i]! & PG_tail) !== 0, "rmap_walk of a tail page");
+  if (s.flags[i]! & PG_ksm) not_modelled("mm/ksm.c: rmap_walk_ksm");
+  const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
+  if (owner === undefined) return;
+  const index = s.index[i]!;
+  if (owner.is_anon) {
+    for (const avc of [...owner.rb_root]) {
+      const address = vma_address(avc.vma, index);
+      if (address >= 0 && !one(avc.vma, address)) return;
+    }
+    return;
+  }
+  for (const vma of [...owner.i_mmap]) {
+    const address = vma_address(vma, index);
+    if (address >= 0 && !one(vma, address)) return;
+  }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Slab pages, as far as the memory under a page cache's index needs them (mm/slub.c, cache radix_tree_node). */
+import {
+  __GFP_DIRECT_RECLAIM,
+  __GFP_NOMEMALLOC,
+  __GFP_NORETRY,
+  __GFP_NOWARN,
+  __GFP_RECLAIM,
+} from "../include/linux/gfp.js";
+import { __GFP_COMP, __GFP_RECLAIMABLE, GFP_NOWAIT } from "../include/linux/gfp.js";
+import { page_clear, page_set } from "../include/linux/mem_map.js";
+import { PG_slab } from "../include/linux/page-flags.js";
+import type { Machine } from "../include/machine.js";
+import { __alloc_pages, __free_pages } from "./page_alloc.js";
+
+const SLAB_ORDER = 2;
+/** Objects of 576 bytes in an order-2 slab, and in the single page that is taken when there is none. */
+const OBJECTS = 28;
+const OBJECTS_MIN = 7;
+/** Slabs without objects that a node keeps. @kernel mm/slub.c:set_min_partial */
+const MIN_PARTIAL = 5;
+
+/** A cache of objects; which object lies in which slab is not kept. */
+export class kmem_cache {
+  /** Slabs by page frame of their head, newest last, and the order of each. */
+  readonly slabs: number[] = [];
+  readonly orders: number[] = [];
+  /** Objects that the slabs hold, and how many of them are in use. */
+  capacity = 0;
+  inuse = 0;
+}
+
+/** The cache of page-cache index nodes. */
+export function radix_tree_node_cachep(k: Machine): kmem_cache {
+  let c = k.subsys.get("mm/slub.c") as kmem_cache | undefined;
+  if (c === undefined) {
+    c = new kmem_cache();
+    k.subsys.set("mm/slub.c", c);
+  }
+  return c;
+}
+
+function allocate_slab(k: Machine, c: kmem_cache, flags: number): boolean {
+  let gfp = flags | __GFP_NOWARN | __GFP_NORETRY | __GFP_COMP | __GFP_RECLAIMABLE;
+  if (gfp & __GFP_DIRECT_RECLAIM) gfp = (gfp | __GFP_NOMEMALLOC) & ~__GFP_RECLAIM;
+  let order = SLAB_ORDER;
+  let pfn = __alloc_pages(k, gfp, order);
+  if (pfn === 0) {
+    order = 0;
+    pfn = __alloc_pages(k, flags | __GFP_RECLAIMABLE, order);
+    if (pfn === 0) return false;
+  }
+  page_set(k.mem, pfn, PG_slab);
+  c.slabs.push(pfn);
+  c.orders.push(order);
+  c.capacity += order === 0 ? OBJECTS_MIN : OBJECTS;
+  return true;
+}
+
+/**
+ * Takes `n` index nodes; false when there is no memory, and then none is taken.
+ * @kernel mm/slub.c:kmem_cache_alloc_lru, lib/xarray.c:xas_alloc
+ * @fidelity simplified: objects have no place; a slab is taken when those there are full
+ */
+export function radix_tree_node_alloc(k: Machine, n: number, gfp: number): boolean {
+  const c = radix_tree_node_cachep(k);
+  while (c.inuse + n > c.capacity) {
+    if (!allocate_slab(k, c, GFP_NOWAIT | __GFP_NOWARN) && !allocate_slab(k, c, gfp)) return false;
+  }
+  c.inuse += n;
+  return true;
+}
+
+/**
+ * Gives back `n` index nodes, and slabs once more than a node's minimum are empty.
+ * @kernel mm/slub.c:kmem_cache_free
+ * @fidelity simplified: at once rather than after an RCU grace period; the newest slabs are taken to be the empty ones
+ */
+export function radix_tree_node_free(k: Machine, n: number): void {
+  const c = radix_tree_node_cachep(k);
+  c.inuse -= n;
+  while (c.capacity - c.inuse > OBJECTS * (MIN_PARTIAL + 1)) {
+    const pfn = c.slabs.pop()!;
+    const order = c.orders.pop()!;
+    c.capacity -= order === 0 ? OBJECTS_MIN : OBJECTS;
+    page_clear(k.mem, pfn, PG_slab);
+    __free_pages(k, pfn, order);
+  }
+}

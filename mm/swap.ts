@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * References to pages, and the LRU lists that they wait on (mm/swap.c). A page on its way between lists stands in a
+ * per-CPU batch of {@link PAGEVEC_SIZE}, which holds a reference to it until the batch is drained.
+ */
+import { VM_BUG_ON } from "../include/linux/bug.js";
+import {
+  type mem_map,
+  type mem_section,
+  page_owner_of,
+  page_zone,
+  PageAnon,
+  PFN_SECTION_MASK,
+} from "../include/linux/mem_map.js";
+import { VM_LOCKED, VM_SPECIAL } from "../include/linux/mm.js";
+import type { anon_vma, vm_area_struct } from "../include/linux/mm_types.js";
+import type { address_space } from "../include/linux/fs.js";
+import type { Machine } from "../include/machine.js";
+import { LRU_UNEVICTABLE } from "../include/linux/mmzone.js";
+import {
+  PG_active,
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_lru,
+  PG_mlocked,
+  PG_reclaim,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_tail,
+  PG_unevictable,
+  PG_writeback,
+} from "../include/linux/page-flags.js";
+import { vm_flags_test } from "../include/linux/vm_flags.js";
+import {
+  NR_MLOCK,
+  NR_ZONE_INACTIVE_ANON,
+  PGACTIVATE,
+  PGDEACTIVATE,
+  PGLAZYFREE,
+  PGROTATED,
+  UNEVICTABLE_PGCLEARED,
+  UNEVICTABLE_PGCULLED,
+  UNEVICTABLE_PGRESCUED,
+} from "../include/linux/vmstat.js";
+import { list_add, list_add_tail, list_del } from "../lib/pagelist.js";
+import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
+import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
+import { count_vm_event } from "./vmstat.js";
+
+/** Pages in one batch. @kernel include/linux/pagevec.h:PAGEVEC_SIZE */
+export const PAGEVEC_SIZE = 15;
+
+/** One CPU's batches but for lru_add, which the machine holds itself. @kernel mm/swap.c:cpu_fbatches */
+class cpu_fbatches {
+  readonly lru_rotate: number[] = [];
+  readonly lru_deactivate_file: number[] = [];
+  readonly lru_deactivate: number[] = [];
+  readonly lru_lazyfree: number[] = [];
+  readonly activate: number[] = [];
+}
+
+class swap_state {
+  readonly cpus: cpu_fbatches[];
+  constructor(nr_cpus: number) {
+    this.cpus = Array.from({ length: nr_cpus }, () => new cpu_fbatches());
+  }
+}
+
+function state(k: Machine): swap_state {
+  let s = k.subsys.get("mm/swap.c") as swap_state | undefined;
+  if (s === undefined) {
+    s = new swap_state(k.nr_cpus);
+    k.subsys.set("mm/swap.c", s);
+  }
+  return s;
+}
+
+/** Which list a page belongs on, by its flags. @kernel include/linux/mm_inline.h:folio_lru_list */
+function lru_list(flags: number): number {
+  if (flags & PG_unevictable) return LRU_UNEVICTABLE;
+  return (flags & PG_swapbacked ? 0 : 2) + (flags & PG_active ? 1 : 0);
+}
+
+function nr_pages(s: mem_section, i: number): number {
+  return s.flags[i]! & PG_head ? 1 << s.private_[i]! : 1;
+}
+
+/**
+ * Puts a page on its LRU list. Unevictable pages are counted but on no list: their `prev` is the mlock count.
+ * @kernel include/linux/mm_inline.h:lruvec_add_folio
+ * @fidelity mirrored (without memory control groups and the multi-generation LRU)
+ */
+export function lruvec_add_folio(k: Machine, pfn: number, tail = false): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const lru = lru_list(s.flags[i]!);
+  const z = page_zone(k.mem, pfn);
+  const node = k.nodes[z.node]!;
+  const nr = nr_pages(s, i);
+  node.vm_stat[lru]! += nr;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! += nr;
+  if (lru === LRU_UNEVICTABLE) return;
+  if (tail) list_add_tail(k.mem, node.__lruvec.lists[lru]!, pfn);
+  else list_add(k.mem, node.__lruvec.lists[lru]!, pfn);
+}
+
+/** Takes a page off its LRU list. @kernel include/linux/mm_inline.h:lruvec_del_folio @fidelity mirrored */
+export function lruvec_del_folio(k: Machine, pfn: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const lru = lru_list(s.flags[i]!);
+  const z = page_zone(k.mem, pfn);
+  const node = k.nodes[z.node]!;
+  const nr = nr_pages(s, i);
+  if (lru !== LRU_UNEVICTABLE) list_del(k.mem, node.__lruvec.lists[lru]!, pfn);
+  else s.prev[i] = 0;
+  node.vm_stat[lru]! -= nr;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! -= nr;
+}
+
+function __page_cache_release(k: Machine, s: mem_section, i: number, pfn: number): void {
+  const flags = s.flags[i]!;
+  if (flags & PG_lru) {
+    lruvec_del_folio(k, pfn);
+    s.flags[i]! &= ~(PG_lru | PG_active | PG_unevictable);
+  }
+  if (flags & PG_mlocked) {
+    const nr = nr_pages(s, i);
+    s.flags[i]! &= ~PG_mlocked;
+    page_zone(k.mem, pfn).vm_stat[NR_MLOCK]! -= nr;
+    k.vm_events[UNEVICTABLE_PGCLEARED]! += nr;
+  }
+}
+
+/** Takes a reference to a page. @kernel include/linux/mm.h:get_page @fidelity mirrored */
+export function get_page(k: Machine, pfn: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) return get_page(k, s.private_[i]!);
+  VM_BUG_ON(s.refcount[i]! <= 0, "get_page of a free page");
+  s.refcount[i]!++;
+}
+
+/**
+ * Drops a reference to a page and frees the page with the last one.
+ * @kernel include/linux/mm.h:put_page, mm/swap.c:__folio_put
+ * @fidelity mirrored
+ */
+export function put_page(k: Machine, pfn: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) return put_page(k, s.private_[i]!);
+  const ref = --s.refcount[i]!;
+  if (ref > 0) return;
+  VM_BUG_ON(ref < 0, "put_page of a free page");
+  __page_cache_release(k, s, i, pfn);
+  if (s.flags[i]! & PG_head) free_the_page(k, pfn, s.private_[i]!);
+  else free_the_page(k, pfn, 0);
+}
+
+/**
+ * Drops one reference to each page of an array and frees together those that had no other.
+ * @kernel mm/swap.c:release_pages
+ * @fidelity mirrored
+ */
+export function release_pages(k: Machine, pfns: readonly number[]): void {
+  const free: number[] = [];
+  for (const page of pfns) {
+    let pfn = page;
+    let s = k.mem.section(pfn);
+    let i = pfn & PFN_SECTION_MASK;
+    if (s.flags[i]! & PG_tail) {
+      pfn = s.private_[i]!;
+      s = k.mem.section(pfn);
+      i = pfn & PFN_SECTION_MASK;
+    }
+    const ref = --s.refcount[i]!;
+    if (ref > 0) continue;
+    VM_BUG_ON(ref < 0, "release_pages of a free page");
+    __page_cache_release(k, s, i, pfn);
+    if (s.flags[i]! & PG_head) free_the_page(k, pfn, s.private_[i]!);
+    else free.push(pfn);
+  }
+  if (free.length > 0) free_unref_page_list(k, free);
+}
+
+/** Is a page's place an evictable list? @kernel mm/internal.h:folio_evictable */
+export function folio_evictable(m: mem_map, pfn: number): boolean {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_mlocked) return false;
+  const owner = page_owner_of(m, pfn) as anon_vma | address_space | undefined;
+  return owner === undefined || owner.is_anon || !owner.unevictable;
+}
+
+function lru_add_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  const was_unevictable = (s.flags[i]! & PG_unevictable) !== 0;
+  if (was_unevictable) s.flags[i]! &= ~PG_unevictable;
+  if (folio_evictable(k.mem, pfn)) {
+    if (was_unevictable) count_vm_event(k, UNEVICTABLE_PGRESCUED);
+  } else {
+    s.flags[i] = (s.flags[i]! & ~PG_active) | PG_unevictable;
+    s.prev[i] = 0;
+    if (!was_unevictable) count_vm_event(k, UNEVICTABLE_PGCULLED);
+  }
+  lruvec_add_folio(k, pfn);
+}
+
+function lru_move_tail_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  if (s.flags[i]! & PG_unevictable) return;
+  lruvec_del_folio(k, pfn);
+  s.flags[i]! &= ~PG_active;
+  lruvec_add_folio(k, pfn, true);
+  count_vm_event(k, PGROTATED);
+}
+
+function folio_activate_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  if (s.flags[i]! & (PG_active | PG_unevictable)) return;
+  lruvec_del_folio(k, pfn);
+  s.flags[i]! |= PG_active;
+  lruvec_add_folio(k, pfn);
+  k.vm_events[PGACTIVATE]! += nr_pages(s, i);
+}
+
+function lru_deactivate_file_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  const active = (s.flags[i]! & PG_active) !== 0;
+  if (s.flags[i]! & PG_unevictable || s.mapcount[i]! > 0) return;
+  lruvec_del_folio(k, pfn);
+  s.flags[i]! &= ~(PG_active | PG_referenced);
+  if (s.flags[i]! & (PG_writeback | PG_dirty)) {
+    lruvec_add_folio(k, pfn);
+    s.flags[i]! |= PG_reclaim;
+  } else {
+    lruvec_add_folio(k, pfn, true);
+    count_vm_event(k, PGROTATED);
+  }
+  if (active) count_vm_event(k, PGDEACTIVATE);
+}
+
+function lru_deactivate_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  if (s.flags[i]! & PG_unevictable || !(s.flags[i]! & PG_active)) return;
+  lruvec_del_folio(k, pfn);
+  s.flags[i]! &= ~(PG_active | PG_referenced);
+  lruvec_add_folio(k, pfn);
+  k.vm_events[PGDEACTIVATE]! += nr_pages(s, i);
+}
+
+function lru_lazyfree_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
+  const flags = s.flags[i]!;
+  if (!PageAnon(k.mem, pfn) || !(flags & PG_swapbacked) || flags & (PG_swapcache | PG_unevictable)) return;
+  lruvec_del_folio(k, pfn);
+  s.flags[i]! &= ~(PG_active | PG_referenced | PG_swapbacked);
+  lruvec_add_folio(k, pfn);
+  k.vm_events[PGLAZYFREE]! += nr_pages(s, i);
+}
+
+/** What {@link lru_add_fn} does, with a short way for ordinary pages. */
+function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
+  const m = k.mem;
+  const flags = s.flags[i]!;
+  const owner = m.owners[s.mapping[i]!] as anon_vma | address_space | undefined;
+  const plain = owner === undefined || owner.is_anon || !owner.unevictable;
+  if (plain && !(flags & (PG_unevictable | PG_mlocked | PG_head))) {
+    const lru = (flags & PG_swapbacked ? 0 : 2) + (flags & PG_active ? 1 : 0);
+    const z = page_zone(m, pfn);
+    const node = k.nodes[z.node]!;
+    node.vm_stat[lru]!++;
+    z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]!++;
+    list_add(m, node.__lruvec.lists[lru]!, pfn);
+  } else {
+    lru_add_fn(k, pfn, s, i);
+  }
+  s.flags[i]! |= PG_lru;
+}
+
+type move_fn_t = typeof lru_add_fn;
+
+/** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
+function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
+  const n = batch.length;
+  const adding = move_fn === lru_add_fn;
+  for (let b = 0; b < n; b++) {
+    const pfn = batch[b]!;
+    const s = k.mem.section(pfn);
+    const i = pfn & PFN_SECTION_MASK;
+    if (adding) {
+      lru_add_one(k, pfn, s, i);
+      continue;
+    }
+    if (!(s.flags[i]! & PG_lru)) continue;
+    s.flags[i]! &= ~PG_lru;
+    move_fn(k, pfn, s, i);
+    s.flags[i]! |= PG_lru;
+  }
+  let last: number[] | undefined;
+  for (let b = 0; b < n; b++) {
+    const pfn = batch[b]!;
+    const s = k.mem.section(pfn);
+    const i = pfn & PFN_SECTION_MASK;
+    if (s.refcount[i]! > 1) s.refcount[i]!--;
+    else (last ??= []).push(pfn);
+  }
+  batch.length = 0;
+  if (last !== undefined) release_pages(k, last);
+}
+
+function folio_batch_add_and_move(k: Machine, batch: number[], pfn: number, move_fn: move_fn_t): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  s.refcount[i]!++;
+  batch.push(pfn);
+  if (batch.length < PAGEVEC_SIZE && !(s.flags[i]! & PG_head) && !lru_cache_disabled(k)) return;
+  folio_batch_move_lru(k, batch, move_fn);
+}
+
+/**
+ * Queues a page for its LRU list; the batch holds a reference until it is drained.
+ * @kernel mm/swap.c:folio_add_lru
+ * @fidelity mirrored
+ */
+export function folio_add_lru(k: Machine, pfn: number): void {
+  folio_batch_add_and_move(k, k.lru_add_batch[k.cpu]!, pfn, lru_add_fn);
+}
+
+/**
+ * Queues a page that is being mapped in a VMA: with the mlocked ones where the VMA is locked.
+ * @kernel mm/swap.c:folio_add_lru_vma
+ * @fidelity mirrored
+ */
+export function lru_cache_add_inactive_or_unevictable(k: Machine, pfn: number, vma: vm_area_struct): void {
+  if (vm_flags_test(vma.vm_flags, VM_LOCKED) && !vm_flags_test(vma.vm_flags, VM_SPECIAL)) mlock_new_page(k, pfn);
+  else folio_add_lru(k, pfn);
+}
+
+/** Queues a page for the active list. @kernel mm/swap.c:folio_activate @fidelity mirrored */
+export function folio_activate(k: Machine, pfn: number): void {
+  const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
+  if ((flags & (PG_lru | PG_active | PG_unevictable)) !== PG_lru) return;
+  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.activate, pfn, folio_activate_fn);
+}
+
+/**
+ * Notes a use of a page: first referenced, then active.
+ * @kernel mm/swap.c:folio_mark_accessed
+ * @fidelity mirrored
+ */
+export function mark_page_accessed(k: Machine, pfn: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const flags = s.flags[i]!;
+  if (!(flags & PG_referenced)) {
+    s.flags[i]! |= PG_referenced;
+    return;
+  }
+  if (flags & (PG_unevictable | PG_active)) return;
+  if (flags & PG_lru) folio_activate(k, pfn);
+  else if (k.lru_add_batch[k.cpu]!.includes(pfn)) s.flags[i]! |= PG_active;
+  s.flags[i]! &= ~PG_referenced;
+}
+
+/** Moves a page to the inactive list's end after its end of writeback. @kernel mm/swap.c:folio_rotate_reclaimable */
+export function folio_rotate_reclaimable(k: Machine, pfn: number): void {
+  const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
+  if (!(flags & PG_lru) || flags & (PG_locked | PG_dirty | PG_unevictable)) return;
+  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_rotate, pfn, lru_move_tail_fn);
+}
+
+/** Queues a page of a file for the inactive list. @kernel mm/swap.c:deactivate_file_folio @fidelity mirrored */
+export function deactivate_file_folio(k: Machine, pfn: number): void {
+  if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_unevictable) return;
+  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_deactivate_file, pfn, lru_deactivate_file_fn);
+}
+
+/** Queues an active page for the inactive list (MADV_COLD). @kernel mm/swap.c:deactivate_page @fidelity mirrored */
+export function deactivate_page(k: Machine, pfn: number): void {
+  const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
+  if ((flags & (PG_lru | PG_active | PG_unevictable)) !== (PG_lru | PG_active)) return;
+  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_deactivate, pfn, lru_deactivate_fn);
+}
+
+/** Queues an anonymous page for the list of those that MADV_FREE gave up. @kernel mm/swap.c:mark_page_lazyfree */
+export function mark_page_lazyfree(k: Machine, pfn: number): void {
+  const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
+  if ((flags & (PG_lru | PG_swapbacked | PG_swapcache | PG_unevictable)) !== (PG_lru | PG_swapbacked)) return;
+  if (!PageAnon(k.mem, pfn)) return;
+  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_lazyfree, pfn, lru_lazyfree_fn);
+}
+
+/** Empties one CPU's batches onto the LRU lists. @kernel mm/swap.c:lru_add_drain_cpu @fidelity mirrored */
+export function lru_add_drain_cpu(k: Machine, cpu: number): void {
+  const add = k.lru_add_batch[cpu]!;
+  if (add.length > 0) folio_batch_move_lru(k, add, lru_add_fn);
+  const b = state(k).cpus[cpu]!;
+  if (b.lru_rotate.length > 0) folio_batch_move_lru(k, b.lru_rotate, lru_move_tail_fn);
+  if (b.lru_deactivate_file.length > 0) folio_batch_move_lru(k, b.lru_deactivate_file, lru_deactivate_file_fn);
+  if (b.lru_deactivate.length > 0) folio_batch_move_lru(k, b.lru_deactivate, lru_deactivate_fn);
+  if (b.lru_lazyfree.length > 0) folio_batch_move_lru(k, b.lru_lazyfree, lru_lazyfree_fn);
+  if (b.activate.length > 0) folio_batch_move_lru(k, b.activate, folio_activate_fn);
+}
+
+/** Empties the running CPU's batches. @kernel mm/swap.c:lru_add_drain @fidelity mirrored */
+export function lru_add_drain(k: Machine): void {
+  lru_add_drain_cpu(k, k.cpu);
+  mlock_page_drain_local(k);
+}
+
+function cpu_needs_drain(k: Machine, cpu: number): boolean {
+  const b = state(k).cpus[cpu]!;
+  return (
+    k.lru_add_batch[cpu]!.length +
+      b.lru_rotate.length +
+      b.lru_deactivate_file.length +
+      b.lru_deactivate.length +
+      b.lru_lazyfree.length +
+      b.activate.length >
+      0 || need_mlock_page_drain(k, cpu)
+  );
+}
+
+function __lru_add_drain_all(k: Machine): void {
+  const self = k.cpu;
+  for (let cpu = 0; cpu < k.nr_cpus; cpu++) {
+    if (!cpu_needs_drain(k, cpu)) continue;
+    k.cpu = cpu;
+    lru_add_drain(k);
+  }
+  k.cpu = self;
+}
+
+/**
+ * Empties all CPUs' batches; sleeps until each has done so.
+ * @kernel mm/swap.c:lru_add_drain_all
+ * @fidelity simplified: no generation count, since no two drains overlap
+ */
+export function lru_add_drain_all(k: Machine): void {
+  k.hooks.yieldPoint("lru_add_drain_all", {});
+  __lru_add_drain_all(k);
+}
+
+/** Do batches pass pages straight on? @kernel include/linux/swap.h:lru_cache_disabled */
+export function lru_cache_disabled(k: Machine): boolean {
+  return (k.lru_disable_count ?? 0) !== 0;
+}
+
+/** Drains all batches and keeps them empty until {@link lru_cache_enable}. @kernel mm/swap.c:lru_cache_disable */
+export function lru_cache_disable(k: Machine): void {
+  k.lru_disable_count = (k.lru_disable_count ?? 0) + 1;
+  __lru_add_drain_all(k);
+}
+
+/** @kernel include/linux/swap.h:lru_cache_enable */
+export function lru_cache_enable(k: Machine): void {
+  k.lru_disable_count = (k.lru_disable_count ?? 0) - 1;
+}
+
+/**
+ * Takes a page off its LRU list for the caller, who gets a reference; false where it was on none.
+ * @kernel mm/vmscan.c:folio_isolate_lru
+ * @fidelity mirrored
+ */
+export function folio_isolate_lru(k: Machine, pfn: number): boolean {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON(s.refcount[i] === 0, "folio_isolate_lru of a free page");
+  if (!(s.flags[i]! & PG_lru)) return false;
+  s.flags[i]! &= ~PG_lru;
+  s.refcount[i]!++;
+  lruvec_del_folio(k, pfn);
+  return true;
+}
+
+/** Puts an isolated page back and drops the isolation's reference. @kernel mm/vmscan.c:folio_putback_lru */
+export function folio_putback_lru(k: Machine, pfn: number): void {
+  folio_add_lru(k, pfn);
+  put_page(k, pfn);
+}
