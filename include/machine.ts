@@ -82,7 +82,12 @@ export interface Machine {
   readonly nodes: pglist_data[];
   /** All zones, in the order of mem_map.zones. */
   readonly zones: zone[];
-  readonly cmaAreas: { readonly name: string; readonly base_pfn: number; readonly count: number; readonly bitmap: Uint8Array }[];
+  readonly cmaAreas: {
+    readonly name: string;
+    readonly base_pfn: number;
+    readonly count: number;
+    readonly bitmap: Uint8Array;
+  }[];
   /** How many CPUs there are, and which one runs now. */
   readonly nr_cpus: number;
   cpu: number;

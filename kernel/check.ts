@@ -161,7 +161,7 @@ function inspect(k: Machine, bad: Complaints): Census {
   for (const node of k.nodes) bad.during("LRU", () => checkLru(k, ledger, bad, node));
   const sums = new VmaSums();
   for (const [mm, users] of liveMms(k)) {
-    bad.during("address space", () => checkMm(bad, mm, users, sums));
+    bad.during("address space", () => checkMm(k, bad, mm, users, sums));
     bad.during("page tables", () => checkPageTables(k, ledger, bad, mm));
   }
   bad.during("links", () => checkLinks(k, bad, sums));

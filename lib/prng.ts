@@ -10,7 +10,7 @@ export class Prng {
 
   /** Starts over from a seed: any number; its value modulo 2^32 counts. */
   reseed(seed: number): void {
-    let x = Math.floor(seed) % 0x100000000 >>> 0;
+    let x = (Math.floor(seed) % 0x100000000) >>> 0;
     for (let i = 0; i < 4; i++) {
       x = (x + 0x9e3779b9) >>> 0;
       let z = x ^ (x >>> 16);

@@ -129,7 +129,8 @@ export function fragmentation_index(z: zone, order: number): number {
 
 /** @kernel mm/compaction.c:__compaction_suitable @fidelity mirrored: `wmark_target` is free pages */
 function __compaction_suitable(z: zone, order: number, alloc_flags: number, idx: number, wmark_target: number): number {
-  if (zone_watermark_ok(z, order, wmark_pages(z, alloc_flags & ALLOC_WMARK_MASK), idx, alloc_flags)) return COMPACT_SUCCESS;
+  if (zone_watermark_ok(z, order, wmark_pages(z, alloc_flags & ALLOC_WMARK_MASK), idx, alloc_flags))
+    return COMPACT_SUCCESS;
   const watermark = wmark_pages(z, order > PAGE_ALLOC_COSTLY_ORDER ? WMARK_LOW : WMARK_MIN) + 2 * 2 ** order;
   return __zone_watermark_ok(z, 0, watermark, idx, ALLOC_CMA, wmark_target) ? COMPACT_CONTINUE : COMPACT_SKIPPED;
 }
@@ -147,7 +148,12 @@ export function compaction_suitable(z: zone, order: number, alloc_flags: number,
 }
 
 /** @kernel mm/compaction.c:compaction_zonelist_suitable @fidelity mirrored */
-export function compaction_zonelist_suitable(_k: Machine, ac: alloc_context, order: number, alloc_flags: number): boolean {
+export function compaction_zonelist_suitable(
+  _k: Machine,
+  ac: alloc_context,
+  order: number,
+  alloc_flags: number,
+): boolean {
   return ac.zonelist.some((z) => {
     const reclaimable = z.vm_stat[NR_ZONE_INACTIVE_FILE]! + z.vm_stat[NR_ZONE_ACTIVE_FILE]!;
     const available = Math.floor(reclaimable / order) + z.vm_stat[NR_FREE_PAGES]!;
@@ -155,7 +161,8 @@ export function compaction_zonelist_suitable(_k: Machine, ac: alloc_context, ord
   });
 }
 
-const scanners_met = (cc: compact_control): boolean => cc.free_pfn >>> pageblock_order <= cc.migrate_pfn >>> pageblock_order;
+const scanners_met = (cc: compact_control): boolean =>
+  cc.free_pfn >>> pageblock_order <= cc.migrate_pfn >>> pageblock_order;
 
 /** Is there a block now, or nothing left to scan? @kernel mm/compaction.c:compact_finished @fidelity mirrored */
 function compact_finished(cc: compact_control): number {
@@ -233,7 +240,11 @@ function compact_loop(cc: compact_control): number {
         last_migrated_pfn = 0;
       }
     } else if (update_cached) cached[1] = cached[0]!;
-    if (cc.order > 0 && last_migrated_pfn !== 0 && last_migrated_pfn < block_end_pfn(cc.migrate_pfn, cc.order) - 2 ** cc.order) {
+    if (
+      cc.order > 0 &&
+      last_migrated_pfn !== 0 &&
+      last_migrated_pfn < block_end_pfn(cc.migrate_pfn, cc.order) - 2 ** cc.order
+    ) {
       lru_add_drain_cpu(k, k.cpu);
       drain_local_pages(k, cc.zone);
       last_migrated_pfn = 0;
@@ -347,7 +358,8 @@ function kcompactd_do_work(k: Machine, node: pglist_data, order: number, highest
 export function wakeup_kcompactd(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): void {
   if (order === 0) return;
   const needed = node.node_zones.some(
-    (z, i) => z !== undefined && i <= highest_zoneidx && compaction_suitable(z, order, 0, highest_zoneidx) === COMPACT_CONTINUE,
+    (z, i) =>
+      z !== undefined && i <= highest_zoneidx && compaction_suitable(z, order, 0, highest_zoneidx) === COMPACT_CONTINUE,
   );
   if (needed) kcompactd_do_work(k, node, order, highest_zoneidx);
 }

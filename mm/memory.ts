@@ -183,14 +183,16 @@ export function handle_mm_fault(k: Machine, vma: vm_area_struct, address: number
   const execute = (flags & FAULT_FLAG_INSTRUCTION) !== 0;
   if (!arch_vma_access_permitted(k, vma, write, execute, (flags & FAULT_FLAG_REMOTE) !== 0)) return VM_FAULT_SIGSEGV;
 
-  if (vma_no_movable(vma))
+  if (vma_no_movable(vma)) {
     pf_flags = memalloc_pin_save(k);
+  }
 
   if (is_vm_hugetlb_page(vma)) ret = not_modelled("mm/hugetlb.c: hugetlb_fault");
   else ret = __handle_mm_fault(k, vma, address, flags);
 
-  if (vma_no_movable(vma))
+  if (vma_no_movable(vma)) {
     memalloc_pin_restore(k, pf_flags);
+  }
 
   return ret;
 }

@@ -235,6 +235,7 @@ export function si_mem_available(k: Machine): number {
   for (const z of k.zones) wmark_low += wmark_pages(z, WMARK_LOW);
   const available = global_zone_page_state(k, NR_FREE_PAGES) - totalreserve_pages(k);
   const pagecache =
-    global_node_page_state(k, NR_LRU_BASE + LRU_ACTIVE_FILE) + global_node_page_state(k, NR_LRU_BASE + LRU_INACTIVE_FILE);
+    global_node_page_state(k, NR_LRU_BASE + LRU_ACTIVE_FILE) +
+    global_node_page_state(k, NR_LRU_BASE + LRU_INACTIVE_FILE);
   return Math.max(0, available + pagecache - Math.min(Math.floor(pagecache / 2), wmark_low));
 }

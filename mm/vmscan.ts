@@ -13,7 +13,15 @@ import {
   type pglist_data,
   type zone,
 } from "../include/linux/mmzone.js";
-import { PG_active, PG_dirty, PG_locked, PG_mlocked, PG_referenced, PG_swapbacked, PG_writeback } from "../include/linux/page-flags.js";
+import {
+  PG_active,
+  PG_dirty,
+  PG_locked,
+  PG_mlocked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_writeback,
+} from "../include/linux/page-flags.js";
 import { TTU_BATCH_FLUSH } from "../include/linux/rmap.js";
 import { PF_MEMALLOC } from "../include/linux/sched.js";
 import {
@@ -30,7 +38,7 @@ import {
   PGSTEAL_KSWAPD,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { wakeup_kcompactd } from "./compaction.js";
+import { reset_isolation_suitable, wakeup_kcompactd } from "./compaction.js";
 import { filemap_remove_folio, folio_trylock, folio_unlock } from "./filemap.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { wmark_pages, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
@@ -96,7 +104,8 @@ function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control): number 
   }
   if (s.mapcount[i] !== 0 && !try_to_unmap(k, pfn, TTU_BATCH_FLUSH)) return ACTIVATE;
   if (page_maybe_dma_pinned(k, pfn)) return ACTIVATE;
-  if (s.flags[i]! & PG_dirty && !(anon && (s.flags[i]! & PG_swapbacked) === 0)) return pageout(k, pfn, sc, references === -1);
+  if (s.flags[i]! & PG_dirty && !(anon && (s.flags[i]! & PG_swapbacked) === 0))
+    return pageout(k, pfn, sc, references === -1);
   if (anon) {
     if (s.refcount[i] !== 1) return KEEP;
     count_vm_event(k, PGLAZYFREED);
@@ -309,4 +318,5 @@ export function wakeup_kswapd(k: Machine, z: zone, _gfp_flags: number, order: nu
   if (node.kswapd_failures >= MAX_RECLAIM_RETRIES) return;
   if (pgdat_balanced(node, order, highest_zoneidx) && !pgdat_watermark_boosted(node, highest_zoneidx)) return;
   balance_pgdat(k, node, order, highest_zoneidx);
+  if (pgdat_balanced(node, order, highest_zoneidx)) reset_isolation_suitable(k, node);
 }

@@ -86,7 +86,7 @@ class Guest {
     this.mm = k.current.mm!;
   }
 
-  private get killed(): boolean {
+  private killed(): boolean {
     return this.k.current.fatal_signal !== 0 || this.k.current.exited;
   }
 
@@ -96,7 +96,7 @@ class Guest {
   }
 
   private must(what: string, ret: number): number {
-    if (ret < 0 && !this.killed) throw new Error(`${what} of the guest: ${String(ret)}`);
+    if (ret < 0 && !this.killed()) throw new Error(`${what} of the guest: ${String(ret)}`);
     return ret;
   }
 
@@ -112,11 +112,11 @@ class Guest {
     if (fd >= 0) this.must("ftruncate", sys.ftruncate(fd, bytes));
     this.map(fd, 0);
     if (plan.populate === "fallocate") this.must("fallocate", sys.fallocate(fd, 0, 0, bytes));
-    if (plan.nomovable === 1 && !this.killed) this.advise();
+    if (plan.nomovable === 1 && !this.killed()) this.advise();
     if (plan.populate === "map") {
       sys.munmap(this.addr, bytes);
       this.map(fd, mman.MAP_POPULATE);
-      if (plan.nomovable === 2 && !this.killed) this.advise();
+      if (plan.nomovable === 2 && !this.killed()) this.advise();
     }
     this.populate();
     if (this.made.killed === null) this.pin();
@@ -125,15 +125,15 @@ class Guest {
 
   private populate(): void {
     const { k, sys, plan, made } = this;
-    for (let i = 0; i < plan.pages && !this.killed; i += plan.step) {
+    for (let i = 0; i < plan.pages && !this.killed(); i += plan.step) {
       const at = this.addr + i * PAGE_SIZE;
       const ret = plan.populate === "madv" ? sys.madvise(at, plan.step * PAGE_SIZE, mman.MADV_POPULATE_WRITE) : 0;
-      if (this.killed) break;
+      if (this.killed()) break;
       const counts = countsOf(k);
       made.steps.push([i, countPlaced(k, this.mm, at, plan.step), counts.nr_free_pages, counts.nr_free_cma]);
       if (ret !== 0) break;
     }
-    if (this.killed) {
+    if (this.killed()) {
       made.killed = "populating";
       return;
     }
@@ -156,7 +156,7 @@ class Guest {
     this.injectFailures(true);
     const ret = sys.ioctl(g, PIN_LONGTERM_BENCHMARK, arg);
     this.injectFailures(false);
-    if (this.killed) {
+    if (this.killed()) {
       made.killed = "pinning";
       return;
     }

@@ -2,11 +2,14 @@
 /** Developers' way in: `node OUT/harness/replay/placement.js FILE… [--run N] [--boot N] [--verbose]`. */
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import * as kernel from "../../kernel/index.js";
 import { describeFailure } from "../errors.js";
+import { compiledRoot } from "../root.js";
+import { importKernel } from "../variants/load.js";
 import { compareRun, type PlacementDifference, toleranceOf } from "./placement-compare.js";
 import { type PlacementBoot, type PlacementRun, readPlacement } from "./placement-format.js";
 import { type MadeRun, makeRun } from "./placement-run.js";
+
+const kernel = await importKernel(compiledRoot());
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

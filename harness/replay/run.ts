@@ -2,12 +2,15 @@
 /** Developers' way in: `node OUT/harness/replay/run.js FILE… [--no-pages] [--case ID] [--quiet] [--stop] [--check]`. */
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import * as kernel from "../../kernel/index.js";
 import { describeFailure } from "../errors.js";
+import { compiledRoot } from "../root.js";
+import { importKernel } from "../variants/load.js";
 import { colours } from "../output.js";
 import { printDivergence } from "./print.js";
 import { runCases } from "./run-file.js";
 import { readTrace } from "./trace-format.js";
+
+const kernel = await importKernel(compiledRoot());
 
 function main(): void {
   const { values, positionals } = parseArgs({

@@ -28,7 +28,7 @@ export async function buildForCoverage(root: string): Promise<string> {
   const folders = COVERED.filter((folder) => existsSync(join(out, folder)));
   for (const folder of folders) {
     const path = relative(root, join(out, folder));
-    await must("nyc instrument", root, [NYC, "instrument", "--in-place", path]);
+    await must("nyc instrument", root, [NYC, "instrument", "--instrument=true", "--in-place", path]);
   }
   return out;
 }

@@ -15,7 +15,18 @@ export const NR_MLOCK = 7;
 export const NR_BOUNCE = 8;
 export const NR_FREE_CMA_PAGES = 9;
 export const NR_VM_ZONE_STAT_ITEMS = 10;
-export const zone_stat_names = ["nr_free_pages", "nr_zone_inactive_anon", "nr_zone_active_anon", "nr_zone_inactive_file", "nr_zone_active_file", "nr_zone_unevictable", "nr_zone_write_pending", "nr_mlock", "nr_bounce", "nr_free_cma"] as const;
+export const zone_stat_names = [
+  "nr_free_pages",
+  "nr_zone_inactive_anon",
+  "nr_zone_active_anon",
+  "nr_zone_inactive_file",
+  "nr_zone_active_file",
+  "nr_zone_unevictable",
+  "nr_zone_write_pending",
+  "nr_mlock",
+  "nr_bounce",
+  "nr_free_cma",
+] as const;
 
 /** First of the counters of LRU lists, in the order of the lists. */
 export const NR_LRU_BASE = 0;
@@ -40,7 +51,28 @@ export const NR_FOLL_PIN_RELEASED = 17;
 export const NR_PAGETABLE = 18;
 export const NR_SWAPCACHE = 19;
 export const NR_VM_NODE_STAT_ITEMS = 20;
-export const node_stat_names = ["nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable", "nr_isolated_anon", "nr_isolated_file", "nr_anon_pages", "nr_mapped", "nr_file_pages", "nr_dirty", "nr_writeback", "nr_shmem", "nr_shmem_hugepages", "nr_shmem_pmdmapped", "nr_anon_transparent_hugepages", "nr_foll_pin_acquired", "nr_foll_pin_released", "nr_page_table_pages", "nr_swapcached"] as const;
+export const node_stat_names = [
+  "nr_inactive_anon",
+  "nr_active_anon",
+  "nr_inactive_file",
+  "nr_active_file",
+  "nr_unevictable",
+  "nr_isolated_anon",
+  "nr_isolated_file",
+  "nr_anon_pages",
+  "nr_mapped",
+  "nr_file_pages",
+  "nr_dirty",
+  "nr_writeback",
+  "nr_shmem",
+  "nr_shmem_hugepages",
+  "nr_shmem_pmdmapped",
+  "nr_anon_transparent_hugepages",
+  "nr_foll_pin_acquired",
+  "nr_foll_pin_released",
+  "nr_page_table_pages",
+  "nr_swapcached",
+] as const;
 
 export const PSWPIN = 0;
 export const PSWPOUT = 1;
@@ -107,4 +139,69 @@ export const SWAP_RA_HIT = 61;
 export const COW_KSM = 62;
 export const KSM_SWPIN_COPY = 63;
 export const NR_VM_EVENT_ITEMS = 64;
-export const vm_event_names = ["pswpin", "pswpout", "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "allocstall_dma", "allocstall_dma32", "allocstall_normal", "allocstall_movable", "pgfree", "pgactivate", "pgdeactivate", "pglazyfree", "pgfault", "pgmajfault", "pglazyfreed", "pgrefill", "pgreuse", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pgrotated", "drop_pagecache", "oom_kill", "pgmigrate_success", "pgmigrate_fail", "thp_migration_success", "thp_migration_fail", "thp_migration_split", "compact_migrate_scanned", "compact_free_scanned", "compact_isolated", "compact_stall", "compact_fail", "compact_success", "compact_daemon_wake", "cma_alloc_success", "cma_alloc_fail", "unevictable_pgculled", "unevictable_pgscanned", "unevictable_pgrescued", "unevictable_pgmlocked", "unevictable_pgmunlocked", "unevictable_pgcleared", "unevictable_pgstranded", "thp_fault_alloc", "thp_fault_fallback", "thp_collapse_alloc", "thp_collapse_alloc_failed", "thp_file_alloc", "thp_file_fallback", "thp_file_mapped", "thp_split_page", "thp_split_page_failed", "thp_deferred_split_page", "thp_split_pmd", "thp_zero_page_alloc", "thp_zero_page_alloc_failed", "swap_ra", "swap_ra_hit", "cow_ksm", "ksm_swpin_copy"] as const;
+export const vm_event_names = [
+  "pswpin",
+  "pswpout",
+  "pgalloc_dma",
+  "pgalloc_dma32",
+  "pgalloc_normal",
+  "pgalloc_movable",
+  "allocstall_dma",
+  "allocstall_dma32",
+  "allocstall_normal",
+  "allocstall_movable",
+  "pgfree",
+  "pgactivate",
+  "pgdeactivate",
+  "pglazyfree",
+  "pgfault",
+  "pgmajfault",
+  "pglazyfreed",
+  "pgrefill",
+  "pgreuse",
+  "pgsteal_kswapd",
+  "pgsteal_direct",
+  "pgscan_kswapd",
+  "pgscan_direct",
+  "pgrotated",
+  "drop_pagecache",
+  "oom_kill",
+  "pgmigrate_success",
+  "pgmigrate_fail",
+  "thp_migration_success",
+  "thp_migration_fail",
+  "thp_migration_split",
+  "compact_migrate_scanned",
+  "compact_free_scanned",
+  "compact_isolated",
+  "compact_stall",
+  "compact_fail",
+  "compact_success",
+  "compact_daemon_wake",
+  "cma_alloc_success",
+  "cma_alloc_fail",
+  "unevictable_pgculled",
+  "unevictable_pgscanned",
+  "unevictable_pgrescued",
+  "unevictable_pgmlocked",
+  "unevictable_pgmunlocked",
+  "unevictable_pgcleared",
+  "unevictable_pgstranded",
+  "thp_fault_alloc",
+  "thp_fault_fallback",
+  "thp_collapse_alloc",
+  "thp_collapse_alloc_failed",
+  "thp_file_alloc",
+  "thp_file_fallback",
+  "thp_file_mapped",
+  "thp_split_page",
+  "thp_split_page_failed",
+  "thp_deferred_split_page",
+  "thp_split_pmd",
+  "thp_zero_page_alloc",
+  "thp_zero_page_alloc_failed",
+  "swap_ra",
+  "swap_ra_hit",
+  "cow_ksm",
+  "ksm_swpin_copy",
+] as const;

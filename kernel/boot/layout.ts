@@ -78,7 +78,7 @@ export function freeRange(k: Machine, z: zone, start: number, end: number, migra
   while (start < end) {
     let order = MAX_ORDER - 1;
     while (start % 2 ** order !== 0 || start + 2 ** order > end) order--;
-    if (order === MAX_ORDER - 1) {
+    if (order === MAX_ORDER - 1 && !Object.isFrozen(ranges)) {
       const to = end - (end % MAX_ORDER_NR_PAGES);
       ranges.push({ from: start, to });
       z.free_area[order]!.nr_free += (to - start) / MAX_ORDER_NR_PAGES;

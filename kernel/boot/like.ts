@@ -9,6 +9,7 @@ import {
   MAX_ORDER_NR_PAGES,
   MIGRATE_CMA,
   MIGRATE_MOVABLE,
+  MIGRATE_RECLAIMABLE,
   MIGRATE_TYPES,
   MIGRATE_UNMOVABLE,
   WMARK_HIGH,
@@ -148,21 +149,30 @@ function placeSmall(k: Machine, plan: Plan): void {
   for (const pfn of plan.partial.flat()) markUsed(k, Math.max(pfn, plan.z.zone_start_pfn), pfn + pageblock_nr_pages);
 }
 
-/** Puts as many pages as were recorded on the first CPU's list of movable ones: pages in use until now. */
-function stockPcp(k: Machine, z: zone, count: number): void {
+/** Moves up to `count` pages in use, from the zone's end down, from pageblocks of a type to the first CPU's list of it. */
+function stockList(k: Machine, z: zone, mt: number, count: number): void {
   const pcp = z.pageset[0]!;
-  const end = z.zone_start_pfn + z.spanned_pages;
-  const list = pcp.lists[MIGRATE_MOVABLE]!;
-  for (let pfn = end - 1; pfn >= z.zone_start_pfn && pcp.count < count; pfn--) {
+  const list = pcp.lists[mt]!;
+  for (let pfn = z.zone_start_pfn + z.spanned_pages - 1; pfn >= z.zone_start_pfn && list.nr < count; pfn--) {
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
-    if (s.flags[i] !== PG_reserved || k.mem.pageblock_flags[pfn >>> pageblock_order] !== MIGRATE_MOVABLE) continue;
+    if (s.flags[i] !== PG_reserved || k.mem.pageblock_flags[pfn >>> pageblock_order] !== mt) continue;
     s.flags[i] = PG_pcp;
     s.refcount[i] = 0;
-    s.index[i] = MIGRATE_MOVABLE;
+    s.index[i] = mt;
     list_add_tail(k.mem, list, pfn);
     pcp.count++;
   }
+}
+
+/**
+ * Puts as many pages on the first CPU's lists as were recorded. Of which type they were was not: by what the first
+ * allocations of recorded guests took from the buddy lists, about a twelfth each was unmovable and reclaimable.
+ */
+function stockPcp(k: Machine, z: zone, count: number): void {
+  stockList(k, z, MIGRATE_UNMOVABLE, Math.floor(count / 12));
+  stockList(k, z, MIGRATE_RECLAIMABLE, Math.floor(count / 12));
+  stockList(k, z, MIGRATE_MOVABLE, count - z.pageset[0]!.count);
 }
 
 function likeZone(k: Machine, like: PlacementBoot, name: string, r: PlacementZone): void {

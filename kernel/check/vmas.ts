@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Address spaces: the VMA tree and its sums, anon_vmas and i_mmap linked both ways, page tables and rss. */
+import { vfio_locked_vm } from "../../drivers/vfio/container.js";
 import type { address_space } from "../../include/linux/fs.js";
 import { VM_ACCOUNT, VM_LOCKED, VM_MAYWRITE, VM_NORESERVE, VM_SHARED, vma_pages } from "../../include/linux/mm.js";
 import {
@@ -75,12 +76,12 @@ function checkVma(bad: Complaints, mm: mm_struct, vma: vm_area_struct, sums: Vma
 }
 
 /** One address space: its tree, and the figures that it keeps of it. */
-export function checkMm(bad: Complaints, mm: mm_struct, users: number, sums: VmaSums): void {
+export function checkMm(k: Machine, bad: Complaints, mm: mm_struct, users: number, sums: VmaSums): void {
   const broken = mm.mm_mt.validate();
   bad.unless(broken === undefined, () => `VMA tree: ${broken ?? ""}`);
   let count = 0;
   let total = 0;
-  let locked = 0;
+  let locked = vfio_locked_vm(k, mm);
   for (const vma of mm.mm_mt) {
     count++;
     total += vma_pages(vma);

@@ -65,19 +65,19 @@ function take_block(cc: compact_control, pfn: number, order: number): number {
 }
 
 /**
- * Takes free blocks of [start, end), until there are enough. Returns where it stopped, and the pages it took.
+ * Takes free blocks of [from, end), until there are enough. Returns where it stopped, and the pages it took.
  * @kernel mm/compaction.c:isolate_freepages_block
  * @fidelity mirrored: without contention for the zone lock
  */
 function isolate_freepages_block(
   cc: compact_control,
-  start: number,
+  from: number,
   end: number,
   stride: number,
 ): { stopped: number; isolated: number } {
-  const s = cc.k.mem.sections[start >>> PFN_SECTION_SHIFT];
+  const s = cc.k.mem.sections[from >>> PFN_SECTION_SHIFT];
   if (s === undefined) return { stopped: end, isolated: 0 };
-  let pfn = start;
+  let pfn = from;
   let isolated = 0;
   for (; pfn < end; pfn += stride) {
     const i = pfn & PFN_SECTION_MASK;

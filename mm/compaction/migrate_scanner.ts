@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The migrate scanner: pages in use at the bottom of a zone, to be moved up (mm/compaction.c). */
 import { __GFP_FS } from "../../include/linux/gfp.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, get_pageblock_migratetype, page_owner_of } from "../../include/linux/mem_map.js";
+import {
+  PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
+  get_pageblock_migratetype,
+  page_owner_of,
+} from "../../include/linux/mem_map.js";
 import { MIGRATE_ASYNC, MIGRATE_SYNC } from "../../include/linux/migrate_mode.js";
 import {
   MIGRATE_CMA,
@@ -108,7 +113,14 @@ function isolate_migratepages_block(cc: compact_control, low_pfn: number, end_pf
   const s = cc.k.mem.sections[low_pfn >>> PFN_SECTION_SHIFT];
   const skip_on_failure = cc.direct_compaction && cc.mode === MIGRATE_ASYNC;
   const next_skip_pfn = skip_on_failure ? block_end_pfn(low_pfn, cc.order) : 0;
-  const b: block_scan = { pfn: low_pfn, isolated: 0, valid_page: 0, skip_updated: false, next_skip_pfn, skip_on_failure };
+  const b: block_scan = {
+    pfn: low_pfn,
+    isolated: 0,
+    valid_page: 0,
+    skip_updated: false,
+    next_skip_pfn,
+    skip_on_failure,
+  };
   cc.migrate_pfn = low_pfn;
   for (; b.pfn < end_pfn; b.pfn++) {
     if (skip_on_failure && b.pfn >= b.next_skip_pfn) {
@@ -182,7 +194,13 @@ function move_freelist_tail(cc: compact_control, order: number, pfn: number): vo
 }
 
 /** Looks through one movable free list for a pageblock that is partly free, below `high_pfn`; 0 if there is none. */
-function search_migrateblock(cc: compact_control, order: number, high_pfn: number, limit: number, n: { scanned: number }): number {
+function search_migrateblock(
+  cc: compact_control,
+  order: number,
+  high_pfn: number,
+  limit: number,
+  n: { scanned: number },
+): number {
   const list = cc.zone.free_area[order]!.free_list[MIGRATE_MOVABLE]!;
   for (let at = list.head; at !== NULL_PFN; at = list_next(cc.k.mem, at)) {
     if (n.scanned++ >= limit) {
@@ -238,7 +256,11 @@ export function isolate_migratepages(cc: compact_control): number {
   let fast_find_block = low_pfn !== cc.migrate_pfn && cc.fast_search_fail === 0;
   let block_end = pageblock_end(low_pfn);
   while (block_end <= cc.free_pfn) {
-    const skip = !fast_find_block && low_pfn % pageblock_nr_pages === 0 && !cc.ignore_skip_hint && cc.zc.get_pageblock_skip(low_pfn);
+    const skip =
+      !fast_find_block &&
+      low_pfn % pageblock_nr_pages === 0 &&
+      !cc.ignore_skip_hint &&
+      cc.zc.get_pageblock_skip(low_pfn);
     if (!skip && !suitable_migration_source(cc, low_pfn)) update_cached_migrate(cc, block_end);
     else if (!skip) {
       if (!isolate_migratepages_block(cc, low_pfn, block_end)) return ISOLATE_ABORT;

@@ -20,7 +20,6 @@ import { PG_buddy, PG_lru } from "../../include/linux/page-flags.js";
 import type { Machine } from "../../include/machine.js";
 import {
   free_area_empty,
-  free_block_at,
   get_page_from_free_area,
   materialise_block,
   migratetype_is_mergeable,
@@ -58,7 +57,7 @@ export function move_freepages_block(k: Machine, z: zone, pfn: number, migratety
   if (end >= z.zone_start_pfn + z.spanned_pages) return found;
   materialise_block(k.mem, z, pfn);
   const s = k.mem.section(pfn);
-  for (let p = start; p <= end; ) {
+  for (let p = start; p <= end;) {
     const flags = s.flags[p & PFN_SECTION_MASK]!;
     if ((flags & PG_buddy) === 0) {
       if (flags & PG_lru) found.movable++;
@@ -248,16 +247,6 @@ export function unreserve_highatomic_pageblock(k: Machine, ac: alloc_context, fo
       set_pageblock_migratetype(k.mem, pfn, ac.migratetype);
       if (move_freepages_block(k, z, pfn, ac.migratetype).free !== 0) return true;
     }
-  }
-  return false;
-}
-
-/** Is this page a free one? Untouched blocks count. */
-export function page_is_free(k: Machine, z: zone, pfn: number): boolean {
-  for (let order = 0; order < MAX_ORDER; order++) {
-    const head = pfn & ~((1 << order) - 1);
-    const block = head === NULL_PFN ? undefined : free_block_at(k.mem, z, head);
-    if (block !== undefined) return block.order >= order && pfn < head + (1 << block.order);
   }
   return false;
 }

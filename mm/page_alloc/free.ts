@@ -48,7 +48,10 @@ function free_tail_pages(k: Machine, pfn: number, order: number, compound: boole
   for (let p = pfn + 1; p < pfn + (1 << order); p++) {
     const i = p & PFN_SECTION_MASK;
     if (compound) {
-      VM_BUG_ON((s.flags[i]! & PG_tail) === 0 || s.private_[i] !== pfn, `page ${p} is freed, but not as a tail of ${pfn}`);
+      VM_BUG_ON(
+        (s.flags[i]! & PG_tail) === 0 || s.private_[i] !== pfn,
+        `page ${p} is freed, but not as a tail of ${pfn}`,
+      );
       s.flags[i]! &= ~PG_tail;
     }
     if (s.mapcount[i] !== 0 || s.refcount[i] !== 0 || s.flags[i]! & (PAGE_FLAGS_CHECK_AT_FREE | PG_buddy | PG_pcp)) {

@@ -24,10 +24,13 @@ import { list_add, list_add_tail, list_del } from "../../lib/pagelist.js";
 export const FPI_TO_TAIL = 2;
 export const FPI_NONE = 0;
 
-const NO_RANGES: { from: number; to: number }[] = [];
+type block_ranges = { from: number; to: number }[];
+
+/** Blocks of other types are always on a list. */
+const NO_RANGES = Object.freeze<block_ranges>([]) as block_ranges;
 
 /** The untouched blocks that stand behind a zone's free list of the highest order and this type. */
-export function pristine_of(z: zone, migratetype: number): { from: number; to: number }[] {
+export function pristine_of(z: zone, migratetype: number): block_ranges {
   if (migratetype === MIGRATE_MOVABLE) return z.pristine;
   return migratetype === MIGRATE_CMA ? z.pristine_cma : NO_RANGES;
 }
@@ -181,7 +184,9 @@ function page_is_buddy(m: mem_map, pfn: number, buddy: number, order: number): b
   if (s === undefined || buddy >= m.max_pfn) return false;
   const i = buddy & PFN_SECTION_MASK;
   if ((s.flags[i]! & PG_buddy) === 0 || s.private_[i] !== order) return false;
-  return order < pageblock_order || m.pageblock_zone[pfn >>> pageblock_order] === m.pageblock_zone[buddy >>> pageblock_order];
+  return (
+    order < pageblock_order || m.pageblock_zone[pfn >>> pageblock_order] === m.pageblock_zone[buddy >>> pageblock_order]
+  );
 }
 
 /**

@@ -105,7 +105,7 @@ const kinds: Readonly<Record<string, Kind>> = {
 
 const mapping = FIXTURE<undefined, Kind>("mapping", {
   setup(t, kind) {
-    kind.make(t as T);
+    kind.make(t);
     return undefined;
   },
 });

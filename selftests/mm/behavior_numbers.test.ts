@@ -43,7 +43,11 @@ describe("madvise: which behaviors are valid", () => {
 
   const configured: readonly [string, Record<string, boolean>, readonly number[]][] = [
     ["KSM", { KSM: false }, [uapi.MADV_MERGEABLE, uapi.MADV_UNMERGEABLE]],
-    ["TRANSPARENT_HUGEPAGE", { TRANSPARENT_HUGEPAGE: false }, [uapi.MADV_HUGEPAGE, uapi.MADV_NOHUGEPAGE, uapi.MADV_COLLAPSE]],
+    [
+      "TRANSPARENT_HUGEPAGE",
+      { TRANSPARENT_HUGEPAGE: false },
+      [uapi.MADV_HUGEPAGE, uapi.MADV_NOHUGEPAGE, uapi.MADV_COLLAPSE],
+    ],
     ["MEMORY_FAILURE", { MEMORY_FAILURE: false }, [uapi.MADV_HWPOISON, uapi.MADV_SOFT_OFFLINE]],
   ];
   for (const [option, config, behaviors] of configured) {

@@ -44,20 +44,30 @@ describe("placement: which memory movable allocations get", () => {
     expect(landing(t, 0, 64)).to.equal("C".repeat(64));
   });
 
-  TEST_F(machine, "free CMA is under half of free memory: ordinary memory", { boot: { memory: 128 * MIB, cma: 16 * MIB } }, (t) => {
-    map(t, 0, 64);
-    expect(landing(t, 0, 64)).to.equal(".".repeat(64));
-  });
+  TEST_F(
+    machine,
+    "free CMA is under half of free memory: ordinary memory",
+    { boot: { memory: 128 * MIB, cma: 16 * MIB } },
+    (t) => {
+      map(t, 0, 64);
+      expect(landing(t, 0, 64)).to.equal(".".repeat(64));
+    },
+  );
 
   // 64 MiB zone with 24 of CMA: ordinary memory first, then by turns
-  TEST_F(machine, "ordinary memory is used until CMA is over half of what is free", { boot: { memory: 80 * MIB, cma: 24 * MIB } }, (t) => {
-    map(t, 0, 8192);
-    const where = landing(t, 0, 8192);
-    const first = where.indexOf("C");
-    expect(first, "first page in CMA").to.be.within(3500, 4500);
-    expect(count(where.slice(first), "."), "ordinary pages after it").to.be.greaterThan(1000);
-    expect(count(where.slice(first), "C"), "CMA pages after it").to.be.greaterThan(1000);
-  });
+  TEST_F(
+    machine,
+    "ordinary memory is used until CMA is over half of what is free",
+    { boot: { memory: 80 * MIB, cma: 24 * MIB } },
+    (t) => {
+      map(t, 0, 8192);
+      const where = landing(t, 0, 8192);
+      const first = where.indexOf("C");
+      expect(first, "first page in CMA").to.be.within(3500, 4500);
+      expect(count(where.slice(first), "."), "ordinary pages after it").to.be.greaterThan(1000);
+      expect(count(where.slice(first), "C"), "CMA pages after it").to.be.greaterThan(1000);
+    },
+  );
 
   TEST_F(machine, "ZONE_MOVABLE before all other zones", { boot: MOVABLE_BOOT }, (t) => {
     map(t, 0, 64);

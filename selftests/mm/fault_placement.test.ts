@@ -146,8 +146,8 @@ describe("faults: where pages come from", () => {
 const advised = FIXTURE("advised", {
   boot: CMA_BOOT,
   setup(t) {
-    map(t as T, 0, 4);
-    advise(t as T, 0, 4, MADV_NOMOVABLE);
+    map(t, 0, 4);
+    advise(t, 0, 4, MADV_NOMOVABLE);
   },
 });
 

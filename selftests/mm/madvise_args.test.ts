@@ -11,7 +11,20 @@ import {
   MADV_REMOVE,
   MADV_WIPEONFORK,
 } from "../../uapi/mman-common.js";
-import { advise, at, bytes, CMA_BOOT, landing, map, mapMemfd, places, ranges, touch, UNKNOWN, vmFlags } from "./lib/memory.js";
+import {
+  advise,
+  at,
+  bytes,
+  CMA_BOOT,
+  landing,
+  map,
+  mapMemfd,
+  places,
+  ranges,
+  touch,
+  UNKNOWN,
+  vmFlags,
+} from "./lib/memory.js";
 
 const BAD = 27;
 const TWO64 = 1n << 64n;

@@ -3,12 +3,25 @@
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, ENOMEM } from "../../uapi/errno.js";
 import { MADV_NOMOVABLE, MADV_NORMAL, MADV_RANDOM, MADV_DONTNEED, PROT_READ } from "../../uapi/mman-common.js";
-import { advise, at, bytes, CMA_BOOT, landing, map, places, ranges, type T, touch, UNKNOWN, vmFlags } from "./lib/memory.js";
+import {
+  advise,
+  at,
+  bytes,
+  CMA_BOOT,
+  landing,
+  map,
+  places,
+  ranges,
+  type T,
+  touch,
+  UNKNOWN,
+  vmFlags,
+} from "./lib/memory.js";
 
 const window = FIXTURE("eight_pages", {
   boot: CMA_BOOT,
   setup(t) {
-    map(t as T, 0, 8);
+    map(t, 0, 8);
   },
 });
 

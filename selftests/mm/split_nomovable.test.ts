@@ -13,7 +13,20 @@ import {
   PROT_READ,
   MREMAP_MAYMOVE,
 } from "../../uapi/mman-common.js";
-import { advise, at, bytes, CMA_BOOT, landing, map, mapMemfd, memfd, ranges, SHARED_ANON, type T, UNKNOWN } from "./lib/memory.js";
+import {
+  advise,
+  at,
+  bytes,
+  CMA_BOOT,
+  landing,
+  map,
+  mapMemfd,
+  memfd,
+  ranges,
+  SHARED_ANON,
+  type T,
+  UNKNOWN,
+} from "./lib/memory.js";
 
 const differs = { base: UNKNOWN };
 
@@ -23,7 +36,7 @@ type Make = (t: T) => void;
 const mapping = FIXTURE<undefined, Make>("mapping", {
   boot: CMA_BOOT,
   setup(t, make) {
-    make(t as T);
+    make(t);
     return undefined;
   },
 });
@@ -31,7 +44,9 @@ FIXTURE_VARIANT(mapping, "private_anonymous", (t: T) => map(t, 0, 8));
 FIXTURE_VARIANT(mapping, "shared_anonymous", (t: T) => map(t, 0, 8, { flags: SHARED_ANON }));
 FIXTURE_VARIANT(mapping, "shared_memfd", (t: T) => void mapMemfd(t, 0, 8));
 FIXTURE_VARIANT(mapping, "private_memfd", (t: T) => map(t, 0, 8, { flags: MAP_PRIVATE, fd: memfd(t, 8) }));
-FIXTURE_VARIANT(mapping, "memfd_at_an_offset", (t: T) => map(t, 0, 8, { flags: MAP_SHARED, fd: memfd(t, 24), pgoff: 16 }));
+FIXTURE_VARIANT(mapping, "memfd_at_an_offset", (t: T) =>
+  map(t, 0, 8, { flags: MAP_SHARED, fd: memfd(t, 24), pgoff: 16 }),
+);
 FIXTURE_VARIANT(mapping, "locked_on_fault", (t: T) => {
   map(t, 0, 8);
   expect(t.sys.mlock2(at(0), bytes(8), MLOCK_ONFAULT), "mlock2").to.equal(0);
@@ -55,16 +70,75 @@ const positions: readonly Position[] = [
   // nnnnnnnn
   { title: "whole", calls: [[0, 8]], ranges: "0-8", landing: "........" },
   // nn.nn.nn
-  { title: "three pieces", calls: [[0, 2], [3, 2], [6, 2]], ranges: "0-2 2-3 3-5 5-6 6-8", landing: "..C..C.." },
+  {
+    title: "three pieces",
+    calls: [
+      [0, 2],
+      [3, 2],
+      [6, 2],
+    ],
+    ranges: "0-2 2-3 3-5 5-6 6-8",
+    landing: "..C..C..",
+  },
   // nnnn     then     nnnn: one again
-  { title: "both halves, one after the other", calls: [[0, 4], [4, 4]], ranges: "0-8", landing: "........" },
+  {
+    title: "both halves, one after the other",
+    calls: [
+      [0, 4],
+      [4, 4],
+    ],
+    ranges: "0-8",
+    landing: "........",
+  },
   //   nnn    then nn, then    nnn
-  { title: "middle, head, tail", calls: [[2, 3], [0, 2], [5, 3]], ranges: "0-8", landing: "........" },
+  {
+    title: "middle, head, tail",
+    calls: [
+      [2, 3],
+      [0, 2],
+      [5, 3],
+    ],
+    ranges: "0-8",
+    landing: "........",
+  },
   // nnnn     then   nnnn
-  { title: "overlapping ranges", calls: [[0, 4], [2, 4]], ranges: "0-6 6-8", landing: "......CC" },
-  { title: "twice the same range", calls: [[2, 3], [2, 3]], ranges: "0-2 2-5 5-8", landing: "CC...CCC" },
-  { title: "a page inside an advised range", calls: [[1, 6], [3, 1]], ranges: "0-1 1-7 7-8", landing: "C......C" },
-  { title: "a gap of one page closed", calls: [[0, 3], [4, 4], [3, 1]], ranges: "0-8", landing: "........" },
+  {
+    title: "overlapping ranges",
+    calls: [
+      [0, 4],
+      [2, 4],
+    ],
+    ranges: "0-6 6-8",
+    landing: "......CC",
+  },
+  {
+    title: "twice the same range",
+    calls: [
+      [2, 3],
+      [2, 3],
+    ],
+    ranges: "0-2 2-5 5-8",
+    landing: "CC...CCC",
+  },
+  {
+    title: "a page inside an advised range",
+    calls: [
+      [1, 6],
+      [3, 1],
+    ],
+    ranges: "0-1 1-7 7-8",
+    landing: "C......C",
+  },
+  {
+    title: "a gap of one page closed",
+    calls: [
+      [0, 3],
+      [4, 4],
+      [3, 1],
+    ],
+    ranges: "0-8",
+    landing: "........",
+  },
 ];
 
 describe("MADV_NOMOVABLE: split and merge, by position", () => {

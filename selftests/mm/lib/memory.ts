@@ -6,14 +6,7 @@ import { MIGRATE_CMA, ZONE_MOVABLE } from "../../../include/linux/mmzone.js";
 import type { task_struct } from "../../../include/linux/sched.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../../include/linux/types.js";
 import { expect, type BootOptions, type TestContext } from "../../../harness/kselftest/index.js";
-import {
-  MAP_ANONYMOUS,
-  MAP_FIXED,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-} from "../../../uapi/mman-common.js";
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from "../../../uapi/mman-common.js";
 
 export type T = TestContext<unknown, unknown>;
 
@@ -79,7 +72,8 @@ export function advise(t: T, page: number, pages: number, behavior: number): num
 
 /** Writes to each page; every write must succeed. */
 export function touch(t: T, page: number, pages: number, value = 1): void {
-  for (let n = page; n < page + pages; n++) expect(t.sys.store(at(n), value), `store to page ${n}`).to.deep.equal({ val: value });
+  for (let n = page; n < page + pages; n++)
+    expect(t.sys.store(at(n), value), `store to page ${n}`).to.deep.equal({ val: value });
 }
 
 /** Value of a page's first byte; reading it must succeed. */
