@@ -2,6 +2,7 @@
 /** The program `patchproof`: commands, help, and one line on standard error for whatever goes wrong. */
 import { Command, CommanderError } from "commander";
 import { addEvaluate } from "./commands/evaluate.js";
+import { replayCommand } from "./commands/replay.js";
 import { describeFailure, EXIT_BAD_INPUT, oneLine } from "./errors.js";
 import { quietOnClosedPipe, wantsColour } from "./output.js";
 import { packageVersion } from "./root.js";
@@ -26,6 +27,7 @@ export function makeProgram(): Command {
     })
     .exitOverride();
   addEvaluate(program);
+  replayCommand(program);
   return program;
 }
 

@@ -111,7 +111,7 @@ class SavedObject implements Saved {
   }
   private dropNewKeys(): void {
     const had = new Set(this.keys);
-    for (const key of Object.keys(this.live)) if (!had.has(key)) delete this.live[key];
+    for (const key of Object.keys(this.live)) if (!had.has(key)) Reflect.deleteProperty(this.live, key);
   }
 }
 

@@ -98,7 +98,7 @@ export class PopulatedHost {
   static async make(plan: HostPlan): Promise<PopulatedHost> {
     const kernel = await importKernel(plan.kernelDir);
     const k = kernel.boot(bootOptionsOf(plan));
-    const run = replayWorkload(kernel, k, await readWorkload(plan.workload), { onGuestMemory: plan.use.advice });
+    const run = replayWorkload(kernel, k, readWorkload(plan.workload), { onGuestMemory: plan.use.advice });
     return new PopulatedHost(kernel, k, run, plan.use.id);
   }
 

@@ -14,9 +14,9 @@ const ALPHA = 0.05;
 
 /** A success rate with its exact 95 % interval. */
 export function proportion(successes: number, trials: number): Proportion {
-  const inv = jstat.jStat.beta.inv;
-  const low = successes === 0 ? 0 : inv(ALPHA / 2, successes, trials - successes + 1);
-  const high = successes === trials ? 1 : inv(1 - ALPHA / 2, successes + 1, trials - successes);
+  const { beta } = jstat.jStat;
+  const low = successes === 0 ? 0 : beta.inv(ALPHA / 2, successes, trials - successes + 1);
+  const high = successes === trials ? 1 : beta.inv(1 - ALPHA / 2, successes + 1, trials - successes);
   return { successes, trials, low, high };
 }
 

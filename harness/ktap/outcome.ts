@@ -22,7 +22,7 @@ const NOTE = Symbol.for("patchproof.outcome");
 
 /** The note of a test, made when it is first asked for. */
 export function noteOf(test: object): OutcomeNote {
-  const holder = test as { [NOTE]?: OutcomeNote };
+  const holder = test as Record<typeof NOTE, OutcomeNote | undefined>;
   return (holder[NOTE] ??= {});
 }
 

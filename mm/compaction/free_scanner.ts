@@ -71,13 +71,13 @@ function take_block(cc: compact_control, pfn: number, order: number): number {
  */
 function isolate_freepages_block(
   cc: compact_control,
-  from: number,
+  first: number,
   end: number,
   stride: number,
 ): { stopped: number; isolated: number } {
-  const s = cc.k.mem.sections[from >>> PFN_SECTION_SHIFT];
+  const s = cc.k.mem.sections[first >>> PFN_SECTION_SHIFT];
   if (s === undefined) return { stopped: end, isolated: 0 };
-  let pfn = from;
+  let pfn = first;
   let isolated = 0;
   for (; pfn < end; pfn += stride) {
     const i = pfn & PFN_SECTION_MASK;
