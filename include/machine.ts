@@ -7,6 +7,7 @@ import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import type { Prng } from "../lib/prng.js";
 import type { mem_map } from "./linux/mem_map.js";
 import type { pglist_data, zone } from "./linux/mmzone.js";
+import type { cpu_fbatches } from "./linux/pagevec.js";
 import type { task_struct } from "./linux/sched.js";
 import type { vm_flags_t } from "./linux/vm_flags.js";
 
@@ -99,8 +100,8 @@ export interface Machine {
   /** Has any zone a MIGRATE_CMA or ZONE_MOVABLE page? */
   page_group_by_mobility_disabled: boolean;
 
-  /** Per-CPU batches of pages on their way to the LRU, and of mlock (mm/swap.c, mm/mlock.c). */
-  readonly lru_add_batch: number[][];
+  /** By CPU: batches of pages on their way between LRU lists, and of mlock (mm/swap.c, mm/mlock.c). */
+  readonly fbatches: cpu_fbatches[];
   readonly mlock_batch: number[][];
   /** While above 0, those batches pass pages straight on (lru_cache_disable). */
   lru_disable_count?: number;

@@ -4,6 +4,7 @@ import { archByName } from "../arch/index.js";
 import { mem_map } from "../include/linux/mem_map.js";
 import { pglist_data } from "../include/linux/mmzone.js";
 import { PG_reserved } from "../include/linux/page-flags.js";
+import { cpu_fbatches } from "../include/linux/pagevec.js";
 import { task_struct } from "../include/linux/sched.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
@@ -77,7 +78,7 @@ function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine 
     totalram_pages: 0,
     zero_pfn: ZERO_PFN,
     page_group_by_mobility_disabled: false,
-    lru_add_batch: Array.from({ length: nr_cpus }, () => []),
+    fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
     mlock_batch: Array.from({ length: nr_cpus }, () => []),
     fail_page_alloc: new FaultAttr("fail_page_alloc"),
     fail_migrate: new MigrateFaults(),

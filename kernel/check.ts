@@ -57,13 +57,10 @@ const KEY = "kernel/check.ts";
 
 /** References that per-CPU batches of the LRU and of mlock hold. */
 function countBatches(k: Machine, ledger: Ledger): void {
-  for (const batch of k.lru_add_batch) for (const pfn of batch) ledger.ref(pfn);
-  for (const batch of k.mlock_batch) for (const entry of batch) ledger.ref(mlock_batch_pfn(entry));
-  const swap = k.subsys.get("mm/swap.c") as { cpus?: readonly object[] } | undefined;
-  for (const cpu of swap?.cpus ?? []) {
-    for (const batch of Object.values(cpu) as unknown[])
-      if (Array.isArray(batch)) for (const pfn of batch) ledger.ref(pfn as number);
+  for (const cpu of k.fbatches) {
+    for (const batch of Object.values(cpu) as number[][]) for (const pfn of batch) ledger.ref(pfn);
   }
+  for (const batch of k.mlock_batch) for (const entry of batch) ledger.ref(mlock_batch_pfn(entry));
 }
 
 /** References of page caches; returns their pages. */

@@ -124,7 +124,8 @@ export class MigrateFaults {
   private readonly faults: MigrateFault[] = [];
   /** Are there any rules? Guards the calls on hot paths. */
   active = false;
-  /** Pages attempted since {@link arm}, in order, for `nth`; isolation counts apart. */
+  private counting = false;
+  /** Pages attempted since {@link arm}, in order, kept while a rule has an `nth`; isolation counts apart. */
   private readonly seen = new Map<number, number>();
   private readonly seenIsolate = new Map<number, number>();
   /** Attempts spoilt since boot. */
@@ -135,6 +136,7 @@ export class MigrateFaults {
   add(rule: MigrateFaultRule): this {
     this.faults.push(new MigrateFault(rule));
     this.active = true;
+    this.counting ||= rule.nth !== undefined;
     return this;
   }
 
@@ -196,11 +198,13 @@ export class MigrateFaults {
     for (const f of this.faults) if (f.held) this.letGo(k, f);
     this.faults.length = 0;
     this.active = false;
+    this.counting = false;
     this.seen.clear();
     this.seenIsolate.clear();
   }
 
   private ordinal(seen: Map<number, number>, pfn: number): number {
+    if (!this.counting) return 0;
     let nth = seen.get(pfn);
     if (nth === undefined) seen.set(pfn, (nth = seen.size + 1));
     return nth;

@@ -32,6 +32,7 @@ import {
   PG_unevictable,
   PG_writeback,
 } from "../include/linux/page-flags.js";
+import { PAGEVEC_SIZE } from "../include/linux/pagevec.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import {
   NR_MLOCK,
@@ -44,38 +45,10 @@ import {
   UNEVICTABLE_PGCULLED,
   UNEVICTABLE_PGRESCUED,
 } from "../include/linux/vmstat.js";
-import { list_add, list_add_tail, list_del } from "../lib/pagelist.js";
+import { list_add, list_add_tail, list_del, list_move } from "../lib/pagelist.js";
 import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
 import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
 import { count_vm_event } from "./vmstat.js";
-
-/** Pages in one batch. @kernel include/linux/pagevec.h:PAGEVEC_SIZE */
-export const PAGEVEC_SIZE = 15;
-
-/** One CPU's batches but for lru_add, which the machine holds itself. @kernel mm/swap.c:cpu_fbatches */
-class cpu_fbatches {
-  readonly lru_rotate: number[] = [];
-  readonly lru_deactivate_file: number[] = [];
-  readonly lru_deactivate: number[] = [];
-  readonly lru_lazyfree: number[] = [];
-  readonly activate: number[] = [];
-}
-
-class swap_state {
-  readonly cpus: cpu_fbatches[];
-  constructor(nr_cpus: number) {
-    this.cpus = Array.from({ length: nr_cpus }, () => new cpu_fbatches());
-  }
-}
-
-function state(k: Machine): swap_state {
-  let s = k.subsys.get("mm/swap.c") as swap_state | undefined;
-  if (s === undefined) {
-    s = new swap_state(k.nr_cpus);
-    k.subsys.set("mm/swap.c", s);
-  }
-  return s;
-}
 
 /** Which list a page belongs on, by its flags. @kernel include/linux/mm_inline.h:folio_lru_list */
 function lru_list(flags: number): number {
@@ -217,11 +190,19 @@ function lru_move_tail_fn(k: Machine, pfn: number, s: mem_section, i: number): v
 }
 
 function folio_activate_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
-  if (s.flags[i]! & (PG_active | PG_unevictable)) return;
-  lruvec_del_folio(k, pfn);
-  s.flags[i]! |= PG_active;
-  lruvec_add_folio(k, pfn);
-  k.vm_events[PGACTIVATE]! += nr_pages(s, i);
+  const flags = s.flags[i]!;
+  if (flags & (PG_active | PG_unevictable)) return;
+  const from = lru_list(flags);
+  const nr = nr_pages(s, i);
+  const z = page_zone(k.mem, pfn);
+  const node = k.nodes[z.node]!;
+  node.vm_stat[from]! -= nr;
+  node.vm_stat[from + 1]! += nr;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + from]! -= nr;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + from + 1]! += nr;
+  list_move(k.mem, node.__lruvec.lists[from]!, node.__lruvec.lists[from + 1]!, pfn);
+  s.flags[i] = flags | PG_active;
+  k.vm_events[PGACTIVATE]! += nr;
 }
 
 function lru_deactivate_file_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
@@ -321,7 +302,7 @@ function folio_batch_add_and_move(k: Machine, batch: number[], pfn: number, move
  * @fidelity mirrored
  */
 export function folio_add_lru(k: Machine, pfn: number): void {
-  folio_batch_add_and_move(k, k.lru_add_batch[k.cpu]!, pfn, lru_add_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_add, pfn, lru_add_fn);
 }
 
 /**
@@ -338,7 +319,7 @@ export function lru_cache_add_inactive_or_unevictable(k: Machine, pfn: number, v
 export function folio_activate(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_active | PG_unevictable)) !== PG_lru) return;
-  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.activate, pfn, folio_activate_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.activate, pfn, folio_activate_fn);
 }
 
 /**
@@ -356,7 +337,7 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
   }
   if (flags & (PG_unevictable | PG_active)) return;
   if (flags & PG_lru) folio_activate(k, pfn);
-  else if (k.lru_add_batch[k.cpu]!.includes(pfn)) s.flags[i]! |= PG_active;
+  else if (k.fbatches[k.cpu]!.lru_add.includes(pfn)) s.flags[i]! |= PG_active;
   s.flags[i]! &= ~PG_referenced;
 }
 
@@ -364,20 +345,20 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
 export function folio_rotate_reclaimable(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if (!(flags & PG_lru) || flags & (PG_locked | PG_dirty | PG_unevictable)) return;
-  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_rotate, pfn, lru_move_tail_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_rotate, pfn, lru_move_tail_fn);
 }
 
 /** Queues a page of a file for the inactive list. @kernel mm/swap.c:deactivate_file_folio @fidelity mirrored */
 export function deactivate_file_folio(k: Machine, pfn: number): void {
   if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_unevictable) return;
-  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_deactivate_file, pfn, lru_deactivate_file_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_deactivate_file, pfn, lru_deactivate_file_fn);
 }
 
 /** Queues an active page for the inactive list (MADV_COLD). @kernel mm/swap.c:deactivate_page @fidelity mirrored */
 export function deactivate_page(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_active | PG_unevictable)) !== (PG_lru | PG_active)) return;
-  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_deactivate, pfn, lru_deactivate_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_deactivate, pfn, lru_deactivate_fn);
 }
 
 /** Queues an anonymous page for the list of those that MADV_FREE gave up. @kernel mm/swap.c:mark_page_lazyfree */
@@ -385,14 +366,13 @@ export function mark_page_lazyfree(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_swapbacked | PG_swapcache | PG_unevictable)) !== (PG_lru | PG_swapbacked)) return;
   if (!PageAnon(k.mem, pfn)) return;
-  folio_batch_add_and_move(k, state(k).cpus[k.cpu]!.lru_lazyfree, pfn, lru_lazyfree_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_lazyfree, pfn, lru_lazyfree_fn);
 }
 
 /** Empties one CPU's batches onto the LRU lists. @kernel mm/swap.c:lru_add_drain_cpu @fidelity mirrored */
 export function lru_add_drain_cpu(k: Machine, cpu: number): void {
-  const add = k.lru_add_batch[cpu]!;
-  if (add.length > 0) folio_batch_move_lru(k, add, lru_add_fn);
-  const b = state(k).cpus[cpu]!;
+  const b = k.fbatches[cpu]!;
+  if (b.lru_add.length > 0) folio_batch_move_lru(k, b.lru_add, lru_add_fn);
   if (b.lru_rotate.length > 0) folio_batch_move_lru(k, b.lru_rotate, lru_move_tail_fn);
   if (b.lru_deactivate_file.length > 0) folio_batch_move_lru(k, b.lru_deactivate_file, lru_deactivate_file_fn);
   if (b.lru_deactivate.length > 0) folio_batch_move_lru(k, b.lru_deactivate, lru_deactivate_fn);
@@ -407,9 +387,9 @@ export function lru_add_drain(k: Machine): void {
 }
 
 function cpu_needs_drain(k: Machine, cpu: number): boolean {
-  const b = state(k).cpus[cpu]!;
+  const b = k.fbatches[cpu]!;
   return (
-    k.lru_add_batch[cpu]!.length +
+    b.lru_add.length +
       b.lru_rotate.length +
       b.lru_deactivate_file.length +
       b.lru_deactivate.length +

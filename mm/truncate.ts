@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Taking pages out of page caches (mm/truncate.c). */
+import { PAGEVEC_SIZE } from "../include/linux/pagevec.js";
 import type { address_space } from "../include/linux/fs.js";
 import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { PG_dirty, PG_locked } from "../include/linux/page-flags.js";
@@ -45,9 +46,6 @@ export function truncate_inode_partial_folio(
   return true;
 }
 
-/** Pages dealt with before their references are dropped. @kernel PAGEVEC_SIZE */
-const BATCH = 15;
-
 /**
  * Takes the pages of [start, end) (page offsets) out of a cache but for those that are locked. `skip`: spares a page.
  * @kernel mm/truncate.c:truncate_inode_pages_range, mm/shmem.c:shmem_undo_range (first loop)
@@ -81,7 +79,7 @@ export function truncate_unlocked(
     truncate_inode_folio(k, mapping, pfn);
     folio_unlock(k, pfn);
     batch.push(pfn);
-    if (batch.length === BATCH) release();
+    if (batch.length === PAGEVEC_SIZE) release();
   }
   if (batch.length > 0) release();
 }

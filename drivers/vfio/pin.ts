@@ -167,23 +167,29 @@ function take_from_batch(
   batch: vfio_batch,
   run: pfn_run,
 ): number {
-  while (batch.size > 0) {
-    const pfn = batch.pages[batch.offset]!;
-    if (pfn !== run.base + run.pinned || run.rsvd !== is_invalid_reserved_pfn(k, pfn)) return 0;
-    if (!run.rsvd) {
-      if (!dma.lock_cap && mm.locked_vm + run.lock_acct + 1 > limit) return -ENOMEM;
-      run.lock_acct++;
-    }
-    run.pinned++;
-    batch.offset++;
-    batch.size--;
+  const { pages, offset, size } = batch;
+  const room = dma.lock_cap || run.rsvd ? Infinity : limit - mm.locked_vm - run.lock_acct;
+  let pfn = run.base + run.pinned;
+  let n = 0;
+  while (n < size && pages[offset + n] === pfn && run.rsvd === is_invalid_reserved_pfn(k, pfn) && n < room) {
+    n++;
+    pfn++;
   }
-  return 1;
+  run.pinned += n;
+  if (!run.rsvd) run.lock_acct += n;
+  batch.offset += n;
+  batch.size -= n;
+  if (n === size) return 1;
+  return n >= room && pages[offset + n] === pfn && !is_invalid_reserved_pfn(k, pfn) ? -ENOMEM : 0;
 }
 
 /** Undoes what a call did that fails: the run's pins and the batch's. */
 function unpin_run(k: Machine, dma: vfio_dma, run: pfn_run, batch: vfio_batch): void {
-  if (!run.rsvd) for (let n = 0; n < run.pinned; n++) put_pfn(k, run.base + n, dma.prot);
+  if (!run.rsvd) {
+    const pfns = new Uint32Array(run.pinned);
+    for (let n = 0; n < run.pinned; n++) pfns[n] = run.base + n;
+    put_pfns(k, pfns, run.pinned, dma.prot);
+  }
   vfio_batch_unpin(k, batch, dma);
 }
 

@@ -36,16 +36,16 @@ export interface Trial {
   readonly random: boolean;
 }
 
-/** Page frames behind [addr, addr + len), 0 where nothing is mapped. */
-function framesOf(mm: mm_struct, addr: number, len: number): Uint32Array {
-  const frames = new Uint32Array(len / PAGE_SIZE);
-  for (let i = 0; i < frames.length; i++) {
-    const at = addr + i * PAGE_SIZE;
+/** Calls `visit` with each page frame that is mapped in [addr, addr + len). */
+function eachFrame(mm: mm_struct, addr: number, len: number, visit: (pfn: number) => void): void {
+  const end = addr + len;
+  for (let at = addr; at < end; at = (Math.floor(at / PMD_SIZE) + 1) * PMD_SIZE) {
     const table = mm.pgd.pte.get(Math.floor(at / PMD_SIZE));
-    const entry = (at % PMD_SIZE) / PAGE_SIZE;
-    if (table !== undefined && table.flags[entry]! & _PAGE_PRESENT) frames[i] = table.pfn[entry]!;
+    if (table === undefined) continue;
+    const first = (at % PMD_SIZE) / PAGE_SIZE;
+    const last = Math.min(first + (end - at) / PAGE_SIZE, PMD_SIZE / PAGE_SIZE);
+    for (let i = first; i < last; i++) if (table.flags[i]! & _PAGE_PRESENT) visit(table.pfn[i]!);
   }
-  return frames;
 }
 
 const inCma = (k: Machine, pfn: number): boolean => get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
@@ -54,8 +54,8 @@ const inMovable = (k: Machine, pfn: number): boolean => page_zone(k.mem, pfn).id
 function describeFailure(ret: number, first: pin_failure | null): string {
   const errno = errnoNames[-ret] ?? String(ret);
   if (first === null) return errno;
-  const where = first.pfn === 0 ? "" : ` (page in ${first.pageblock} pageblock of zone ${first.zone})`;
-  const pass = first.pass === 0 ? "" : ` after pass ${String(first.pass)}`;
+  const where = first.pfn === 0 ? "" : `, page in ${first.pageblock} of ${first.zone}`;
+  const pass = first.pass === 0 ? "" : `, pass ${String(first.pass)}`;
   return `${errno}: ${first.reason}${where}${pass}`;
 }
 
@@ -75,9 +75,9 @@ export class PopulatedHost {
     this.k = k;
     this.task = run.task;
     this.guest = run.guest;
-    const frames = run.task.mm === null ? new Uint32Array(0) : framesOf(run.task.mm, run.guest.addr, run.guest.len);
-    const resident = frames.filter((pfn) => pfn !== 0);
-    this.unpinnable = [...resident.filter((pfn) => inCma(k, pfn) || inMovable(k, pfn))];
+    const resident: number[] = [];
+    if (run.task.mm !== null) eachFrame(run.task.mm, run.guest.addr, run.guest.len, (pfn) => resident.push(pfn));
+    this.unpinnable = resident.filter((pfn) => inCma(k, pfn) || inMovable(k, pfn));
     this.placement = {
       use,
       guestPages: run.guest.len / PAGE_SIZE,
@@ -102,14 +102,20 @@ export class PopulatedHost {
     return new PopulatedHost(kernel, k, run, plan.use.id);
   }
 
-  /** Maps the whole guest for DMA under the cell's failures. The same seed gives the same trial. */
+  /** What of a cell this guest can show: no more pages are held than must move, and none for no page. */
+  possible(cell: Cell): Cell {
+    const references = Math.min(cell.references, this.unpinnable.length);
+    return { ...cell, references, clearsAfter: references === 0 ? 0 : cell.clearsAfter };
+  }
+
+  /** Maps the whole guest for DMA under the failures of a {@link possible} cell. The same seed gives the same trial. */
   pin(cell: Cell, seed: number): Trial {
     const { k } = this;
     this.populated.restore();
     k.prng.reseed(seed);
     const untouched = k.prng.state.join();
     this.injectAllocFailures(cell);
-    const chosen = this.holdPages(cell, new Prng(seed ^ 0x5bd1e995));
+    this.holdPages(cell, new Prng(seed ^ 0x5bd1e995));
     const before = k.vm_events[PGMIGRATE_SUCCESS]!;
     const sys = this.kernel.syscalls(k);
     const ret = sys.ioctl(this.container, VFIO_IOMMU_MAP_DMA, {
@@ -119,7 +125,8 @@ export class PopulatedHost {
       iova: 0,
       size: this.guest.len,
     });
-    const random = k.prng.state.join() !== untouched || (chosen > 0 && chosen < this.unpinnable.length);
+    const chosen = cell.references > 0 && cell.references < this.unpinnable.length;
+    const random = chosen || k.prng.state.join() !== untouched;
     return {
       failure: ret === 0 ? null : describeFailure(ret, this.kernel.pin_report_of(k).first),
       migrated: k.vm_events[PGMIGRATE_SUCCESS]! - before,
@@ -139,24 +146,25 @@ export class PopulatedHost {
     this.task.make_it_fail = true;
   }
 
-  /** Puts temporary references on pages that the pin must migrate; answers on how many. */
-  private holdPages(cell: Cell, choice: Prng): number {
+  /** Puts temporary references on pages that the pin must migrate. */
+  private holdPages(cell: Cell, choice: Prng): void {
     const left = [...this.unpinnable];
-    const n = Math.min(cell.references, left.length);
-    for (let i = 0; i < n; i++) {
+    for (let i = 0; i < cell.references; i++) {
       const at = choice.below(left.length);
       this.k.fail_migrate.add({ pfn: left[at]!, kind: "reference", attempts: cell.clearsAfter });
       left[at] = left.at(-1)!;
       left.pop();
     }
-    if (n > 0) this.k.fail_migrate.arm(this.k);
-    return n;
+    if (cell.references > 0) this.k.fail_migrate.arm(this.k);
   }
 
   private stillUnpinnable(): number {
     const { k, guest } = this;
     if (this.unpinnable.length === 0) return 0;
-    const frames = framesOf(this.task.mm!, guest.addr, guest.len);
-    return frames.filter((pfn) => pfn !== 0 && (inCma(k, pfn) || inMovable(k, pfn))).length;
+    let left = 0;
+    eachFrame(this.task.mm!, guest.addr, guest.len, (pfn) => {
+      if (inCma(k, pfn) || inMovable(k, pfn)) left++;
+    });
+    return left;
   }
 }

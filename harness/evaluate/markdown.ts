@@ -3,7 +3,7 @@
 import { markdownTable } from "markdown-table";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
-import { coverageTable, differenceTable, failureTable, placementTable, sweepTable } from "./tables.js";
+import { coverageTable, differenceTable, failureTable, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
 
 function table(t: Table): string {
   if (t.rows.length === 0) return "none\n";
@@ -40,7 +40,7 @@ export function reportMarkdown(r: Report): string {
       sentences(r.verdict.sentences, "against", "What speaks against it:") +
       sentences(r.verdict.sentences, "note", "Also:"),
     `## Where the guest's memory lands\n\n${table(placementTable(r))}`,
-    `## Pinning the guest for DMA under injected failures\n\nPins of the whole guest that succeed, with the 95 % interval; "held" pages carry a temporary reference for so many attempts.\n\n${table(sweepTable(r))}`,
+    `## Pinning the guest for DMA under injected failures\n\nPins of the whole guest that succeed, with the 95 % interval: ${SWEEP_LEGEND}\n\n${sweepTables(r).map(table).join("\n")}`,
     `What failed first:\n\n${table(failureTable(r))}`,
     `## Selftests\n\n${selftestSection(r)}`,
     `## The patch's own lines\n\n${r.coverage === null ? "Not measured.\n" : table(coverageTable(r))}`,

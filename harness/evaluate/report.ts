@@ -38,6 +38,8 @@ export interface FirstFailure {
 
 export interface CellResult extends Cell {
   readonly use: string;
+  /** Pages that were held: `references`, or fewer where the guest has no more that must move. */
+  readonly held: number;
   /** Pins of the whole guest that succeeded; its interval is 0 wide where nothing was random. */
   readonly success: Proportion;
   /** Does anything random decide this cell's trials? */

@@ -19,8 +19,11 @@ function hostFor(plan: HostPlan): Promise<PopulatedHost> {
   return host;
 }
 
+/** What the trials of a cell gave, whichever cell of the report asked for them. */
+type Trials = Omit<CellResult, keyof Cell>;
+
 /** Trials until the interval is narrow enough; one where nothing is random. */
-function runCell(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan): CellResult {
+function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan): Trials {
   let successes = 0;
   let trials = 0;
   let migrated = 0;
@@ -41,8 +44,8 @@ function runCell(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan)
   const sorted: FirstFailure[] = [...failures].map(([what, count]) => ({ what, count }));
   sorted.sort((a, b) => b.count - a.count || (a.what < b.what ? -1 : 1));
   return {
-    ...cell,
     use: plan.use.id,
+    held: cell.references,
     success,
     random,
     migrated: migrated / trials,
@@ -51,9 +54,17 @@ function runCell(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan)
   };
 }
 
-/** What the pool calls. */
+/** What the pool calls. Cells that come to the same on this guest share their trials. */
 export async function runJob(job: SweepJob): Promise<SweepAnswer> {
   const host = await hostFor(job.plan);
   if (host.placement.killed) return { placement: host.placement, cells: [] };
-  return { placement: host.placement, cells: job.cells.map((c) => runCell(host, c.cell, c.index, job.plan)) };
+  const done = new Map<string, Trials>();
+  const cells = job.cells.map(({ cell, index }) => {
+    const possible = host.possible(cell);
+    const key = JSON.stringify(possible);
+    const trials = done.get(key) ?? runTrials(host, possible, index, job.plan);
+    done.set(key, trials);
+    return { ...cell, ...trials };
+  });
+  return { placement: host.placement, cells };
 }

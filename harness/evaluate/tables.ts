@@ -34,18 +34,19 @@ export function placementTable(r: Report): Table {
   };
 }
 
-/** "97.1 % [93–99]", or "always" and "never" where nothing is random. */
+/** "97% [93-99]", or "always" and "never" where nothing is random. */
 export function successWords(c: CellResult): string {
   const { successes, trials, low, high } = c.success;
   if (!c.random) return successes === trials ? "always" : "never";
   const at = (x: number): string => (100 * x).toFixed(0);
-  return `${((100 * successes) / trials).toFixed(1)} % [${at(low)}-${at(high)}]`;
+  return `${at(successes / trials)}% [${at(low)}-${at(high)}]`;
 }
 
 /** The sweep: a row a cell, a column a use. */
-export function sweepTable(r: Report): Table {
+function sweepOf(r: Report, uses: readonly Use[]): Table {
   const seen = new Map<string, string[]>();
   for (const c of r.cells) {
+    if (!uses.some((u) => u.id === c.use)) continue;
     const key = describeCell(c);
     const row = seen.get(key) ?? [
       String(c.allocFailure),
@@ -55,12 +56,23 @@ export function sweepTable(r: Report): Table {
     row.push(successWords(c));
     seen.set(key, row);
   }
+  return { head: ["fail %", "held", "for", ...uses.map((u) => u.id)], rows: [...seen.values()], numeric: [0, 1, 2] };
+}
+
+/** What the sweep's columns mean. */
+export const SWEEP_LEGEND =
+  "fail %: page allocations that fail; held, for: pages that must move and carry a temporary reference, and for how many attempts to move them; always, never: nothing random decides";
+
+/** Uses that a table of 80 columns has room for. */
+const USES_ABREAST = 4;
+
+/** The sweep, in as many tables as its uses need. */
+export function sweepTables(r: Report): Table[] {
   const uses = r.uses.filter((u) => r.cells.some((c) => c.use === u.id));
-  return {
-    head: ["alloc fails %", "held", "attempts", ...uses.map((u) => u.id)],
-    rows: [...seen.values()],
-    numeric: [0, 1, 2],
-  };
+  const groups = Array.from({ length: Math.ceil(uses.length / USES_ABREAST) }, (_, i) =>
+    uses.slice(i * USES_ABREAST, (i + 1) * USES_ABREAST),
+  );
+  return groups.map((group) => sweepOf(r, group));
 }
 
 /** What ended failed pins first: a row for each use and reason. */
@@ -72,7 +84,9 @@ export function failureTable(r: Report): Table {
       counts.set(key, (counts.get(key) ?? 0) + f.count);
     }
   }
-  const rows = [...counts].map(([key, n]) => [...key.split("\0"), String(n)]);
+  const order = (key: string): number => r.uses.findIndex((u) => u.id === key.split("\0")[0]);
+  const sorted = [...counts].sort(([a, n], [b, m]) => order(a) - order(b) || m - n);
+  const rows = sorted.map(([key, n]) => [...key.split("\0"), String(n)]);
   return { head: ["use", "what failed first", "pins"], rows, numeric: [2] };
 }
 

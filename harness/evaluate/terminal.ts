@@ -4,7 +4,7 @@ import Table3 from "cli-table3";
 import pc from "picocolors";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
-import { failureTable, placementTable, sweepTable } from "./tables.js";
+import { failureTable, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
 
 const WIDTH = 80;
 const NONE = {
@@ -84,7 +84,8 @@ export function reportTerminal(r: Report): string {
     table(placementTable(r)),
     "",
     pc.bold("Pinning all of it for DMA: pins that succeed, with the 95 % interval"),
-    table(sweepTable(r)),
+    wrap(SWEEP_LEGEND, "  ", "  "),
+    ...sweepTables(r).map(table),
     "",
     ...(r.cells.some((c) => c.failures.length > 0) ? [pc.bold("What failed first"), table(failureTable(r)), ""] : []),
     ...selftestLines(r),

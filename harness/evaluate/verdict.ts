@@ -39,6 +39,9 @@ function placementSentence(e: Evidence, base: Use, use: Use): Sentence | null {
       restsOn: "placement",
     };
   }
+  if (use.advice === "none") {
+    return { kind: after > before ? "against" : "note", text: `${use.title}: ${kept}.`, restsOn: "placement" };
+  }
   const holds = after === 0 && before > 0;
   return {
     kind: holds ? "claim" : after < before ? "note" : "against",
@@ -64,8 +67,9 @@ function pinSentence(e: Evidence, base: Use, use: Use): Sentence | null {
     b.success.successes / b.success.trials < a.success.successes / a.success.trials ? b : a,
   );
   const rate = percent(worst.success.successes, worst.success.trials);
+  const worse = now.length > was.length;
   return {
-    kind: use.advice === "none" ? "note" : "against",
+    kind: use.advice === "none" && !worse ? "note" : "against",
     text: `${use.title}: pins fail in ${String(now.length)} of ${of} (base: ${String(was.length)}); worst: ${rate} succeed where ${describeCell(worst)}.`,
     restsOn: "sweep",
   };

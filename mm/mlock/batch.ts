@@ -8,6 +8,7 @@ import { PFN_SECTION_MASK, page_zone, type mem_section } from "../../include/lin
 import { VM_LOCKED } from "../../include/linux/mm.js";
 import { _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_SPECIAL, type vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_active, PG_head, PG_lru, PG_mlocked, PG_tail, PG_unevictable } from "../../include/linux/page-flags.js";
+import { PAGEVEC_SIZE } from "../../include/linux/pagevec.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import {
@@ -20,14 +21,7 @@ import {
 } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { pte_index, pte_offset } from "../pgtable.js";
-import {
-  PAGEVEC_SIZE,
-  folio_evictable,
-  lru_cache_disabled,
-  lruvec_add_folio,
-  lruvec_del_folio,
-  release_pages,
-} from "../swap.js";
+import { folio_evictable, lru_cache_disabled, lruvec_add_folio, lruvec_del_folio, release_pages } from "../swap.js";
 import { __mod_zone_page_state, count_vm_event } from "../vmstat.js";
 
 /** How an entry of a batch says what is to be done: the page frame × 4 and one of these, or 0 for munlock. */
