@@ -11,6 +11,7 @@ import {
   page_zone,
   PageAnon,
   PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
 } from "../include/linux/mem_map.js";
 import { VM_LOCKED, VM_SPECIAL } from "../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../include/linux/mm_types.js";
@@ -262,25 +263,19 @@ type move_fn_t = typeof lru_add_fn;
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
   const n = batch.length;
   const adding = move_fn === lru_add_fn;
-  for (let b = 0; b < n; b++) {
-    const pfn = batch[b]!;
-    const s = k.mem.section(pfn);
-    const i = pfn & PFN_SECTION_MASK;
-    if (adding) {
-      lru_add_one(k, pfn, s, i);
-      continue;
-    }
-    if (!(s.flags[i]! & PG_lru)) continue;
-    s.flags[i]! &= ~PG_lru;
-    move_fn(k, pfn, s, i);
-    s.flags[i]! |= PG_lru;
-  }
   let last: number[] | undefined;
   for (let b = 0; b < n; b++) {
     const pfn = batch[b]!;
-    const s = k.mem.section(pfn);
+    const s = k.mem.sections[pfn >>> PFN_SECTION_SHIFT]!;
     const i = pfn & PFN_SECTION_MASK;
-    if (s.refcount[i]! > 1) s.refcount[i]!--;
+    if (adding) lru_add_one(k, pfn, s, i);
+    else if (s.flags[i]! & PG_lru) {
+      s.flags[i]! &= ~PG_lru;
+      move_fn(k, pfn, s, i);
+      s.flags[i]! |= PG_lru;
+    }
+    const refs = s.refcount[i]!;
+    if (refs > 1) s.refcount[i] = refs - 1;
     else (last ??= []).push(pfn);
   }
   batch.length = 0;

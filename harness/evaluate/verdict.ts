@@ -101,15 +101,16 @@ function coverageSentence(coverage: readonly LineCoverage[]): Sentence {
   };
 }
 
-function headline(sentences: readonly Sentence[], uses: readonly Use[]): string {
+function headline(sentences: readonly Sentence[], uses: readonly Use[], brought: number): string {
   const claims = sentences.filter((s) => s.kind === "claim").length;
   const against = sentences.filter((s) => s.kind === "against").length;
   const advised = uses.some((u) => u.advice === "after-mmap");
   if (!advised) return "The advice was not used in this run: nothing is said about what it claims.";
-  const things = against === 1 ? "1 finding speaks" : `${String(against)} findings speak`;
-  if (claims === 0) return `The patch does not do what its message claims on this host; ${things} against it.`;
+  const findings = against === 1 ? "1 finding speaks against it" : `${String(against)} findings speak against it`;
+  const things = brought === 0 ? findings : `${findings}, ${String(brought)} of them brought by the patch`;
+  if (claims === 0) return `The patch does not do what its message claims on this host; ${things}.`;
   if (against === 0) return "The patch does what its message claims on this host, and nothing found speaks against it.";
-  return `The patch does what its message claims when the advice comes before the memory is populated; ${things} against it.`;
+  return `The patch does what its message claims when the advice comes before the memory is populated; ${things}.`;
 }
 
 /** Draws the verdict from the evidence of a run. */
@@ -122,5 +123,6 @@ export function drawVerdict(e: Evidence): Report["verdict"] {
   }
   if (e.selftests !== null) sentences.push(...testSentences(e.selftests.findings));
   if (e.coverage !== null) sentences.push(coverageSentence(e.coverage));
-  return { headline: headline(sentences, e.uses), sentences };
+  const brought = e.selftests?.findings.filter((f) => !f.onBase).length ?? 0;
+  return { headline: headline(sentences, e.uses, brought), sentences };
 }
