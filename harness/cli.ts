@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { addEvaluate } from "./commands/evaluate.js";
 import { replayCommand } from "./commands/replay.js";
+import { addVariant } from "./commands/variant.js";
 import { describeFailure, EXIT_BAD_INPUT, oneLine } from "./errors.js";
 import { quietOnClosedPipe, wantsColour } from "./output.js";
 import { packageVersion } from "./root.js";
@@ -28,6 +29,7 @@ export function makeProgram(): Command {
     .exitOverride();
   addEvaluate(program);
   replayCommand(program);
+  addVariant(program);
   return program;
 }
 
@@ -39,7 +41,7 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     if (error.code === "commander.help") return EXIT_BAD_INPUT;
-    say(`${oneLine(error.message).replace(/^error: /, "")}; patchproof --help lists what there is`);
+    say(`${oneLine(error.message).replace(/^error: |\.$/g, "")}; patchproof --help lists what there is`);
     return EXIT_BAD_INPUT;
   }
   const { line, status } = describeFailure(error);
