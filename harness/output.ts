@@ -1,30 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What the program writes: files whole or not at all, a standard output that may close early, colour where wanted. */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import pc from "picocolors";
 import { UserError } from "./errors.js";
 
+interface Staged {
+  readonly temporary: string[];
+  /** Folders that were not there, the topmost of each path. */
+  readonly folders: string[];
+}
+
+const WHY_NOT: Readonly<Record<string, readonly [string, string]>> = {
+  EISDIR: ["is a folder", "move it away"],
+  ENOTDIR: ["cannot be written: what should be its folder is a file", "name another folder"],
+  EEXIST: ["cannot be written: what should be its folder is a file", "name another folder"],
+  ENOSPC: ["cannot be written: the disk is full", "make room"],
+  EROFS: ["cannot be written: the file system is read-only", "name another folder"],
+};
+
+function unwritable(path: string, error: unknown): UserError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const [what, todo] = WHY_NOT[code] ?? [`cannot be written (${code})`, "check the folder and its mode"];
+  return new UserError(path, what, todo);
+}
+
+function unstage(staged: Staged, withFolders: boolean): void {
+  for (const path of staged.temporary) rmSync(path, { force: true });
+  if (withFolders) for (const path of staged.folders) rmSync(path, { recursive: true, force: true });
+}
+
+/** Writes each file beside its place; where one cannot be, nothing is left behind. */
+function stage(files: ReadonlyMap<string, string>): Staged {
+  const staged: Staged = { temporary: [], folders: [] };
+  for (const [path, text] of files) {
+    try {
+      const made = mkdirSync(dirname(path), { recursive: true });
+      if (made !== undefined) staged.folders.push(made);
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+        throw Object.assign(new Error(), { code: "EISDIR" });
+      const temporary = join(dirname(path), `.${basename(path)}.${String(process.pid)}.tmp`);
+      staged.temporary.push(temporary);
+      writeFileSync(temporary, text);
+    } catch (error) {
+      unstage(staged, true);
+      throw unwritable(path, error);
+    }
+  }
+  return staged;
+}
+
+/** Finds out before the work whether these files can be written, and leaves nothing behind. */
+export function checkWritable(paths: readonly string[]): void {
+  unstage(stage(new Map(paths.map((path) => [path, ""]))), true);
+}
+
 /** Writes all files, or none of them: each to a temporary file beside its place, then renamed. */
 export function writeFiles(files: ReadonlyMap<string, string>): void {
-  const waiting: { temporary: string; path: string }[] = [];
-  let at = "";
-  try {
-    for (const [path, text] of files) {
-      at = path;
-      mkdirSync(dirname(path), { recursive: true });
-      const temporary = join(dirname(path), `.${basename(path)}.${String(process.pid)}.tmp`);
-      waiting.push({ temporary, path });
-      writeFileSync(temporary, text);
+  const staged = stage(files);
+  for (const [i, path] of [...files.keys()].entries()) {
+    try {
+      renameSync(staged.temporary[i]!, path);
+    } catch (error) {
+      unstage(staged, false);
+      throw unwritable(path, error);
     }
-    for (const { temporary, path } of waiting) {
-      at = path;
-      renameSync(temporary, path);
-    }
-  } catch (error) {
-    for (const { temporary } of waiting) rmSync(temporary, { force: true });
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new UserError(at, `cannot be written (${code})`, "check the folder's mode and the room on the disk");
   }
 }
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** patchproof evaluate [PATCH] */
-import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
-import { fileError, UserError } from "../errors.js";
-import { findVariant } from "../variants/spec.js";
-import { checkSizes, parseCount, parseNames, parseSize } from "./parse.js";
+import { UserError } from "../errors.js";
+import { parseCount, parseNames, parseSize } from "./parse.js";
 
 /** What the evaluation is asked to do; what is left out has its default there. */
 export interface EvaluateOptions {
@@ -56,23 +54,14 @@ Examples:
   patchproof evaluate fixtures/patches/rfc-madv-nomovable.mbox --seed 7
   patchproof evaluate my.patch --memory 1G --cma 512M --no-selftests --json > my.json`;
 
-function checkWorkload(path: string): void {
-  try {
-    if (statSync(path).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
-  } catch (error) {
-    throw fileError(path, error, "workload");
-  }
-}
-
 /** Runs the evaluation with checked options; returns the exit status. */
 async function evaluate(patch: string | undefined, given: Given): Promise<number> {
-  checkSizes(given.memory, given.cma);
-  if (given.workload !== undefined) checkWorkload(given.workload);
-  for (const name of given.variants ?? []) findVariant(name);
   const { json, ...rest } = given;
   const options: EvaluateOptions = { ...rest, ...(patch === undefined ? {} : { patch }), json: json === true };
+  const { checkRequest } = await import("../evaluate/request.js");
+  const request = checkRequest(options);
   const { runEvaluate } = await import("../evaluate/run.js");
-  return runEvaluate(options);
+  return runEvaluate(request);
 }
 
 const ONE_PATCH = "patchproof evaluate takes one patch: give one after the other";

@@ -29,15 +29,3 @@ export function parseNames(text: string, option: string): string[] {
   if (names.includes("")) throw new UserError(option, `an empty name in '${text}'`, "write names with a comma between");
   return [...new Set(names)];
 }
-
-/** CMA area and machine, where both are known: the area must fit. */
-export function checkSizes(memory: number | undefined, cma: number | undefined): void {
-  if (memory === 0) throw new UserError("--memory", "a machine needs memory", "give a size such as 512M");
-  if (memory !== undefined && cma !== undefined && cma >= memory) {
-    throw new UserError(
-      "--cma",
-      `an area of ${String(cma)} bytes does not fit into --memory, ${String(memory)} bytes`,
-      "make it smaller",
-    );
-  }
-}

@@ -2,6 +2,7 @@
 /** Which machine an evaluation boots: the recorded one, or one made of the options' sizes. */
 import { join } from "node:path";
 import type { BootOptions } from "../../kernel/boot.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
 import { UserError } from "../errors.js";
 import { readPlacement } from "../replay/placement-format.js";
 import { projectRoot } from "../root.js";
@@ -10,6 +11,9 @@ import type { HostPlan } from "./sweep.js";
 
 const MIB = 1 << 20;
 const RECORDED = "fixtures/placement/p512-cma128.fresh.json";
+/** Less than this the model does not boot; more it does not number. */
+const LEAST_MEMORY = 8 * PAGE_SIZE;
+const MOST_MEMORY = 4 * 2 ** 40;
 const RECORDED_MEMORY = 512 * MIB;
 const RECORDED_CMA = 128 * MIB;
 
@@ -21,12 +25,21 @@ export interface Sizes {
 
 const isRecorded = (o: Sizes): boolean => o.memory === undefined && o.cma === undefined;
 
+const inWords = (bytes: number): string => (bytes < MIB ? `${String(bytes)} bytes` : `${String(bytes / MIB)} MiB`);
+
 /** The host part of a plan; sizes that cannot be are a UserError. */
 export function planHost(o: Sizes): Pick<HostPlan, "like" | "memory" | "cma"> {
   const memory = o.memory ?? RECORDED_MEMORY;
   const cma = o.cma ?? Math.min(RECORDED_CMA, memory / 4);
+  if (memory < LEAST_MEMORY || memory > MOST_MEMORY) {
+    throw new UserError(
+      "--memory",
+      `a machine has from 32K to 4T of memory, not ${inWords(memory)}`,
+      "give a size such as 512M",
+    );
+  }
   if (cma >= memory) {
-    const what = `${String(cma / MIB)} MiB of CMA do not fit in ${String(memory / MIB)} MiB of memory`;
+    const what = `an area of ${inWords(cma)} does not fit into ${inWords(memory)} of memory`;
     throw new UserError("--cma", what, "give less CMA or more --memory");
   }
   return { like: isRecorded(o) ? join(projectRoot(), RECORDED) : null, memory, cma };
@@ -35,7 +48,7 @@ export function planHost(o: Sizes): Pick<HostPlan, "like" | "memory" | "cma"> {
 /** The host in words, for the report. */
 export function describeHost(o: Sizes): Report["host"] {
   const { memory, cma } = planHost(o);
-  const sizes = `${String(memory / MIB)} MiB, ${String(cma / MIB)} MiB of CMA`;
+  const sizes = `${inWords(memory)}, ${inWords(cma)} of CMA`;
   const description = isRecorded(o) ? `${sizes}, booted as recorded in ${RECORDED}` : sizes;
   return { description, memoryMiB: memory / MIB, cmaMiB: cma / MIB };
 }

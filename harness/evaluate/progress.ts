@@ -4,10 +4,13 @@ import cliProgress from "cli-progress";
 
 export class Progress {
   private readonly bar: cliProgress.SingleBar | null;
+  private readonly withTests: boolean;
   private readonly parts = { sweep: [0, 0], tests: [0, 0] };
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
-    const format = "{bar} {percentage} %  sweep {sweep}  selftests {tests}";
+  /** `withTests`: are there selftests to wait for beside the sweep? */
+  constructor(withTests: boolean, stream: NodeJS.WriteStream = process.stderr) {
+    this.withTests = withTests;
+    const format = `{bar} {percentage} %  sweep {sweep}${withTests ? "  selftests {tests}" : ""}`;
     const options = { format, stream, clearOnComplete: true, hideCursor: true, barsize: 24 };
     this.bar = stream.isTTY ? new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic) : null;
     this.bar?.start(1000, 0, { sweep: "-", tests: "-" });
@@ -31,6 +34,7 @@ export class Progress {
     const share = ([done, total]: number[]): number => (total === 0 ? 0 : done! / total!);
     const words = ([done, total]: number[]): string => (total === 0 ? "-" : `${String(done)}/${String(total)}`);
     const { sweep, tests } = this.parts;
-    this.bar?.update(Math.round(500 * (share(sweep) + share(tests))), { sweep: words(sweep), tests: words(tests) });
+    const done = this.withTests ? (share(sweep) + share(tests)) / 2 : share(sweep);
+    this.bar?.update(Math.round(1000 * done), { sweep: words(sweep), tests: words(tests) });
   }
 }

@@ -107,6 +107,8 @@ export interface Report {
     readonly form: string;
     readonly subject: string | null;
     readonly damage: readonly string[];
+    /** Files of the patch that are no code (documentation, tools), left aside. */
+    readonly aside: readonly string[];
     readonly port: string;
     readonly addedLines: number;
   };

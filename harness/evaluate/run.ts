@@ -1,63 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** `patchproof evaluate`: from a patch to a verdict. */
-import { join, relative } from "node:path";
+import { relative, sep } from "node:path";
 import { writeFiles } from "../output.js";
 import { FORM_NAMES } from "../patch/types.js";
 import { projectRoot } from "../root.js";
 import { runSelftests } from "../runner/selftests.js";
 import { buildVariant } from "../variants/build.js";
-import { findVariant, REVIEW_ALIAS, reviewVariant, type VariantSpec } from "../variants/spec.js";
-import { readWorkload } from "../workload/read.js";
+import { REVIEW_ALIAS } from "../variants/spec.js";
 import { allCells } from "./cells.js";
 import { compareSelftests } from "./differences.js";
-import { describeHost, planHost } from "./host.js";
+import { describeHost } from "./host.js";
 import { reportMarkdown } from "./markdown.js";
-import type { EvaluateOptions } from "../commands/evaluate.js";
 import { Progress } from "./progress.js";
 import { REPORT_FORMAT, type LineCoverage, type Report, type SelftestReport, type Use } from "./report.js";
-import { subjectOf, type Subject } from "./subject.js";
+import type { Request } from "./request.js";
 import { jobsOf, runSweep, type HostPlan, type SweepAnswer } from "./sweep.js";
 import { reportTerminal } from "./terminal.js";
 import { usesOf } from "./uses.js";
 import { drawVerdict } from "./verdict.js";
 
-const WORKLOAD = "fixtures/workloads/qemu-memfd.strace";
-
-/** The patch to evaluate: the mail of the one under review, unless another is given. */
-function patchFile(options: EvaluateOptions): string {
-  return options.patch ?? join(projectRoot(), reviewVariant().mail);
-}
-
-/** The variants to run beside each other; "patch" is what was given. */
-function chosenVariants(options: EvaluateOptions, subject: Subject): { name: string; spec: VariantSpec }[] {
-  const names = options.variants ?? ["base", REVIEW_ALIAS];
-  return names.map((name) => {
-    const spec = name === REVIEW_ALIAS || name === subject.spec.name ? subject.spec : findVariant(name);
-    return { name: spec === subject.spec ? REVIEW_ALIAS : spec.name, spec };
-  });
-}
-
-async function plansOf(options: EvaluateOptions, subject: Subject, workload: string): Promise<HostPlan[]> {
-  const host = planHost(options);
+async function plansOf({ options, host, variants, workload }: Request): Promise<HostPlan[]> {
   const plans: HostPlan[] = [];
-  for (const { name, spec } of chosenVariants(options, subject)) {
-    const built = await buildVariant(spec);
+  for (const { name, spec } of variants) {
+    const { dir: kernelDir } = await buildVariant(spec);
     for (const use of usesOf([name])) {
-      plans.push({ ...host, kernelDir: built.dir, use, workload, seed: options.seed });
+      plans.push({ ...host, kernelDir, use, workload: workload.strace.path, seed: options.seed });
     }
   }
   return plans;
 }
 
+/** Are both sides of the comparison run: base, and something else? */
+function comparable(request: Request, other?: string): boolean {
+  const names = request.variants.map((variant) => variant.name);
+  return names.includes("base") && (other === undefined ? names.length > 1 : names.includes(other));
+}
+
+/** Does the run have selftests? They set base against the patch, so both must be there. */
+function wantsSelftests(request: Request): boolean {
+  return request.options.selftests && comparable(request, REVIEW_ALIAS);
+}
+
 async function runTests(
-  options: EvaluateOptions,
-  subject: Subject,
+  request: Request,
   progress: Progress,
 ): Promise<{ selftests: SelftestReport; coverage: LineCoverage[] } | null> {
-  if (!options.selftests) return null;
+  if (!wantsSelftests(request)) return null;
   const run = await runSelftests({
     variants: ["base", REVIEW_ALIAS],
-    patch: subject.spec,
+    patch: request.resolved.variant,
     jobs: 1,
     onTest: (done, total) => {
       progress.tests(done, total);
@@ -78,19 +69,33 @@ function placements(answers: readonly SweepAnswer[], uses: readonly Use[]): Repo
   return uses.flatMap((use) => answers.find((a) => a.placement.use === use.id)?.placement ?? []);
 }
 
-async function evaluate(options: EvaluateOptions, progress: Progress): Promise<Report> {
-  const root = projectRoot();
-  const file = patchFile(options);
-  const subject = subjectOf(file);
-  const workloadFile = options.workload ?? join(root, WORKLOAD);
-  const workload = readWorkload(workloadFile);
-  const plans = await plansOf(options, subject, workloadFile);
-  const jobs = jobsOf(plans, allCells());
+function patchOf({ resolved }: Request): Report["patch"] {
+  const { posted, variant, aside } = resolved;
+  return {
+    file: shown(posted.file),
+    form: FORM_NAMES[posted.form],
+    subject: posted.subject === "" ? null : posted.subject,
+    damage: posted.damage,
+    aside,
+    port: shown(variant.patch?.file ?? posted.file),
+    addedLines: posted.added,
+  };
+}
+
+function shown(path: string): string {
+  return path.startsWith(`${projectRoot()}${sep}`) ? relative(projectRoot(), path) : path;
+}
+
+const NOTHING_TO_COMPARE = "Base was not run beside the patch: nothing is compared, so nothing is said of the patch.";
+
+async function evaluate(request: Request, progress: Progress): Promise<Report> {
+  const { options, workload } = request;
+  const plans = await plansOf(request);
   const [answers, tested] = await Promise.all([
-    runSweep(jobs, options.jobs, (done, total) => {
+    runSweep(jobsOf(plans, allCells()), options.jobs, (done, total) => {
       progress.sweep(done, total);
     }),
-    runTests(options, subject, progress),
+    runTests(request, progress),
   ]);
   const uses = plans.map((plan) => plan.use);
   const placement = placements(answers, uses);
@@ -101,46 +106,37 @@ async function evaluate(options: EvaluateOptions, progress: Progress): Promise<R
     selftests: tested?.selftests ?? null,
     coverage: tested?.coverage ?? null,
   };
-  const shown = (path: string): string => (path.startsWith(root) ? relative(root, path) : path);
   return {
     format: REPORT_FORMAT,
-    patch: {
-      file: shown(file),
-      form: FORM_NAMES[subject.patch.form],
-      subject: subject.patch.subject === "" ? null : subject.patch.subject,
-      damage: subject.patch.damage,
-      port: shown(subject.port),
-      addedLines: subject.patch.added,
-    },
+    patch: patchOf(request),
     host: describeHost(options),
     workload: {
-      file: shown(workloadFile),
+      file: shown(workload.strace.path),
       calls: workload.calls.length,
       guestMiB: (placement[0]?.guestPages ?? 0) / 256,
     },
     seed: options.seed,
     ...evidence,
-    verdict: drawVerdict(evidence),
+    verdict: comparable(request) ? drawVerdict(evidence) : { headline: NOTHING_TO_COMPARE, sentences: [] },
   };
 }
 
-/** Runs an evaluation, writes reports/evaluation.json and .md, and prints the verdict. Returns the exit status. */
-export async function runEvaluate(options: EvaluateOptions): Promise<number> {
-  const progress = new Progress();
+/** Runs an evaluation, writes evaluation.json and evaluation.md, and prints the verdict. Returns the exit status. */
+export async function runEvaluate(request: Request): Promise<number> {
+  const progress = new Progress(wantsSelftests(request));
   let report: Report;
   try {
-    report = await evaluate(options, progress);
+    report = await evaluate(request, progress);
   } finally {
     progress.stop();
   }
   const json = `${JSON.stringify(report, null, 2)}\n`;
-  const folder = options.out ?? join(projectRoot(), "reports");
   writeFiles(
     new Map([
-      [join(folder, "evaluation.json"), json],
-      [join(folder, "evaluation.md"), reportMarkdown(report)],
+      [request.json, json],
+      [request.markdown, reportMarkdown(report)],
     ]),
   );
-  process.stdout.write(options.json ? json : reportTerminal(report));
+  process.stdout.write(request.options.json ? json : reportTerminal(report));
   return 0;
 }

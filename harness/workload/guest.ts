@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Finds the guest's memory in a recording of QEMU: the largest shared mapping of a memfd. */
+import { UserError } from "../errors.js";
 import { isCall, type Strace, type StraceCall } from "./strace.js";
 import { fdOf, numberOf } from "./symbols.js";
 
@@ -36,4 +37,12 @@ export function findGuest(strace: Strace): GuestPlan | null {
     ? best
     : (calls.findLast((call) => call.line > best.line && populates(call, addr, len)) ?? null);
   return { memory: { addr, len, fd: fdOf(best.args[4]!).fd }, mappedBy: best, populatedBy };
+}
+
+/** The guest of a recording that must have one; a UserError where it has none. */
+export function needGuest(strace: Strace): GuestPlan {
+  const guest = findGuest(strace);
+  if (guest !== null) return guest;
+  const todo = "choose a recording of QEMU with memory-backend-memfd";
+  throw new UserError(strace.path, "no guest: nothing maps a memfd shared", todo);
 }

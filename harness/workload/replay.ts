@@ -6,7 +6,7 @@ import { MADV_NOMOVABLE } from "../../uapi/mman-common.js";
 import { UserError } from "../errors.js";
 import type { KernelModule, Machine, Task } from "../replay/kernel.js";
 import { type CallContext, makeRecordedCall } from "./calls.js";
-import { findGuest, type GuestPlan } from "./guest.js";
+import { findGuest, needGuest, type GuestPlan } from "./guest.js";
 import { makeProcess } from "./process.js";
 import type { Workload } from "./read.js";
 import { isCall, type StraceCall, type StraceEvent } from "./strace.js";
@@ -234,11 +234,6 @@ export function replayWorkload(
   workload: Workload,
   options: ReplayOptions = {},
 ): ReplayedWorkload {
-  const r = replayProgram(kernel, k, workload, options);
-  if (r.guest !== null) return { ...r, guest: r.guest };
-  throw new UserError(
-    workload.strace.path,
-    "no guest: nothing maps a memfd shared",
-    "choose a recording of QEMU with memory-backend-memfd",
-  );
+  const guest = needGuest(workload.strace).memory;
+  return { ...replayProgram(kernel, k, workload, options), guest };
 }

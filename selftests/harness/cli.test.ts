@@ -1,28 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The command line: help, versions, and one line on standard error with exit status 2 for bad input. */
 import { expect } from "chai";
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { checkSizes, parseCount, parseNames, parseSize } from "../../harness/commands/parse.js";
+import { parseCount, parseNames, parseSize } from "../../harness/commands/parse.js";
 import { describeFailure, UserError } from "../../harness/errors.js";
+import { planHost } from "../../harness/evaluate/host.js";
 import { wantsColour, writeFiles } from "../../harness/output.js";
-import { compiledRoot, packageVersion } from "../../harness/root.js";
-
-interface Ended {
-  status: number | null;
-  out: string;
-  err: string;
-}
-
-function patchproof(...args: string[]): Ended {
-  const cli = pathToFileURL(join(compiledRoot(), "harness/cli.js")).href;
-  const script = `import(${JSON.stringify(cli)}).then((cli) => cli.main(["node", "patchproof", ...process.argv.slice(1)]))`;
-  const ended = spawnSync(process.execPath, ["-e", script, "--", ...args], { encoding: "utf8" });
-  return { status: ended.status, out: ended.stdout, err: ended.stderr };
-}
+import { packageVersion } from "../../harness/root.js";
+import { patchproof } from "./program.js";
 
 describe("patchproof on the command line", () => {
   it("prints its help and its version", () => {
@@ -102,14 +89,12 @@ describe("values of options", () => {
     expect(() => parseNames("a,,b", "--variants")).to.throw(/^--variants: an empty name/);
   });
   it("fit each other", () => {
-    expect(() => {
-      checkSizes(0, undefined);
-    }).to.throw(/^--memory/);
-    expect(() => {
-      checkSizes(2, 2);
-    }).to.throw(/^--cma/);
-    checkSizes(undefined, 2);
-    checkSizes(3, 2);
+    for (const bad of [{ memory: 0 }, { memory: 2 ** 43 }]) expect(() => planHost(bad)).to.throw(/^--memory/);
+    expect(() => planHost({ memory: 2 ** 20, cma: 2 ** 20 })).to.throw(
+      /^--cma: an area of 1 MiB does not fit into 1 MiB/,
+    );
+    expect(() => planHost({ cma: 2 ** 40 })).to.throw(/^--cma/);
+    expect(planHost({ cma: 2 ** 20 })).to.include({ like: null, memory: 2 ** 29, cma: 2 ** 20 });
   });
 });
 
