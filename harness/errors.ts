@@ -41,6 +41,8 @@ export function describeFailure(error: unknown): Failure {
       return { line: error.message, status: EXIT_BAD_INPUT };
     case "NotModelled":
       return { line: oneLine(error.message), status: EXIT_BAD_INPUT };
+    case "BootError":
+      return { line: `the host does not boot: ${oneLine(error.message)}; give it other sizes`, status: EXIT_BAD_INPUT };
     case "KernelBug":
       return { line: `the model met a broken invariant: ${oneLine(error.message)}`, status: EXIT_INTERNAL };
     default:

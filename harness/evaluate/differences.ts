@@ -43,16 +43,18 @@ function summaryOf(variant: string, results: readonly SelftestResult[]): Selftes
 }
 
 function findingsOf(pairs: readonly (readonly [SelftestResult | undefined, SelftestResult])[]): Finding[] {
-  const found = new Map<string, { tests: string[]; onBase: boolean }>();
+  const found = new Map<string, { text: string; tests: string[]; onBase: boolean }>();
   for (const [base, patch] of pairs) {
     if (!failed(patch)) continue;
-    const text = patch.reason === "" ? patch.message : patch.reason;
-    const entry = found.get(text) ?? { tests: [], onBase: true };
+    const said = patch.reason === "" ? patch.message : patch.reason;
+    // What an assertion says is clear only beside the name of its test.
+    const text = patch.reason === "" ? `${patch.title}: ${patch.message}` : patch.reason;
+    const entry = found.get(said) ?? { text, tests: [], onBase: true };
     entry.tests.push(patch.title);
     entry.onBase &&= base !== undefined && failed(base);
-    found.set(text, entry);
+    found.set(said, entry);
   }
-  return [...found].map(([text, entry]) => ({ text, ...entry }));
+  return [...found.values()];
 }
 
 /** Puts the results of two variants side by side. */

@@ -2,7 +2,7 @@
 /** Which machine an evaluation boots: the recorded one, or one made of the options' sizes. */
 import { join } from "node:path";
 import type { BootOptions } from "../../kernel/boot.js";
-import { PAGE_SIZE } from "../../include/linux/types.js";
+import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { UserError } from "../errors.js";
 import { readPlacement } from "../replay/placement-format.js";
 import { projectRoot } from "../root.js";
@@ -30,7 +30,7 @@ const inWords = (bytes: number): string => (bytes < MIB ? `${String(bytes)} byte
 /** The host part of a plan; sizes that cannot be are a UserError. */
 export function planHost(o: Sizes): Pick<HostPlan, "like" | "memory" | "cma"> {
   const memory = o.memory ?? RECORDED_MEMORY;
-  const cma = o.cma ?? Math.min(RECORDED_CMA, memory / 4);
+  const cma = o.cma ?? Math.min(RECORDED_CMA, Math.floor(memory / 4 / PMD_SIZE) * PMD_SIZE);
   if (memory < LEAST_MEMORY || memory > MOST_MEMORY) {
     throw new UserError(
       "--memory",

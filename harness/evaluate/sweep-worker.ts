@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One worker of the sweep: keeps a populated host for each use it has met, and runs cells on it. */
+import { answering } from "../workers.js";
 import type { Cell } from "./cells.js";
 import { trialSeed } from "./cells.js";
 import { PopulatedHost } from "./guest.js";
@@ -54,8 +55,8 @@ function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPla
   };
 }
 
-/** What the pool calls. Cells that come to the same on this guest share their trials. */
-export async function runJob(job: SweepJob): Promise<SweepAnswer> {
+/** Cells that come to the same on this guest share their trials. */
+async function sweep(job: SweepJob): Promise<SweepAnswer> {
   const host = await hostFor(job.plan);
   if (host.placement.killed) return { placement: host.placement, cells: [] };
   const done = new Map<string, Trials>();
@@ -68,3 +69,6 @@ export async function runJob(job: SweepJob): Promise<SweepAnswer> {
   });
   return { placement: host.placement, cells };
 }
+
+/** What the pool calls. */
+export const runJob = answering(sweep);

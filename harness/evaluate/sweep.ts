@@ -2,6 +2,7 @@
 /** Runs the sweep on both cores: a job is one use of the patch and some cells, and nothing else matters to its result. */
 import { availableParallelism } from "node:os";
 import { Tinypool } from "tinypool";
+import { valueOf, type Answer } from "../workers.js";
 import type { Cell } from "./cells.js";
 import type { CellResult, Placement, Use } from "./report.js";
 
@@ -56,7 +57,7 @@ export async function runSweep(
   try {
     return await Promise.all(
       jobs.map(async (job) => {
-        const answer = (await pool.run(job, { name: "runJob" })) as SweepAnswer;
+        const answer = valueOf((await pool.run(job, { name: "runJob" })) as Answer<SweepAnswer>);
         onDone(++done, jobs.length);
         return answer;
       }),

@@ -24,14 +24,3 @@ export function mirrors(treePath: string, kernelPath: string): boolean {
   if (treePath === main) return true;
   return kernelPath.endsWith(".c") && treePath.startsWith(`${main.slice(0, -".ts".length)}/`);
 }
-
-/** The kernel's C files of which the tree has a mirror, sorted; headers and this project's own files left out. */
-export function modelledSources(treePaths: Iterable<string>): string[] {
-  const sources: string[] = [];
-  for (const path of treePaths) {
-    if (/^mm\/[^/]+\.ts$/.test(path) || /^(fs|drivers|arch)\/.+\/.+\.ts$/.test(path)) {
-      if (!path.endsWith("/index.ts")) sources.push(path.replace(/\.ts$/, ".c"));
-    } else if (/^kernel\/(fork|exit|sys)\.ts$/.test(path)) sources.push(path.replace(/\.ts$/, ".c"));
-  }
-  return sources.sort();
-}

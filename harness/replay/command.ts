@@ -5,6 +5,7 @@ import type { ReplayFlags } from "../commands/replay.js";
 import { UserError } from "../errors.js";
 import { wantsColour } from "../output.js";
 import { type LoadedVariant, loadVariant } from "../variants/load.js";
+import { type Answer, valueOf } from "../workers.js";
 import { type PartOptions, type PartResult, partsOf, runPart } from "./jobs.js";
 import { readRecording, type Recording } from "./recording.js";
 import type { ReplayJob } from "./worker.js";
@@ -45,9 +46,9 @@ function inPool(pool: Tinypool): Runner {
   return async (r, variant, options, onResult) => {
     const running = partsOf(r).map((part) => {
       const job: ReplayJob = { path: r.path, dir: variant.dir, part, options };
-      return pool.run(job, { name: "runJob" }) as Promise<PartResult>;
+      return pool.run(job, { name: "runJob" }) as Promise<Answer<PartResult>>;
     });
-    for (const result of await Promise.all(running)) onResult(result);
+    for (const answer of await Promise.all(running)) onResult(valueOf(answer));
   };
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** A worker of the replay: keeps the recordings and variants that it has met. */
 import { importKernel } from "../variants/load.js";
+import { answering } from "../workers.js";
 import { type Part, type PartOptions, type PartResult, runPart } from "./jobs.js";
 import { readRecording, type Recording } from "./recording.js";
 
@@ -14,9 +15,11 @@ export interface ReplayJob {
 
 const recordings = new Map<string, Recording>();
 
-/** What the pool calls. */
-export async function runJob(job: ReplayJob): Promise<PartResult> {
+async function replayPart(job: ReplayJob): Promise<PartResult> {
   let recording = recordings.get(job.path);
   if (recording === undefined) recordings.set(job.path, (recording = readRecording(job.path)));
   return runPart(await importKernel(job.dir), recording, job.part, job.options);
 }
+
+/** What the pool calls. */
+export const runJob = answering(replayPart);

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { UserError } from "../errors.js";
 import { correspond, type At, type Correspondence } from "../patch/correspond.js";
-import { mirrors, modelledSources, treePathOf } from "../patch/paths.js";
+import { mirrors, treePathOf } from "../patch/paths.js";
 import { readPatch } from "../patch/read.js";
 import { turnedRound } from "../patch/reverse.js";
 import { placeOf, type Patch, type PatchFile, type PatchHunk } from "../patch/types.js";
@@ -32,11 +32,10 @@ function checkModelled(patch: Patch, tree: Tree): PatchFile[] {
     files.find((file) => !paths.some((path) => mirrors(path, file.path))) ??
     (files.length === 0 ? patch.files[0] : undefined);
   if (foreign === undefined) return files;
-  const list = `${modelledSources(paths).join(" ")} and headers of theirs`;
   throw new UserError(
     placeOf(patch, foreign),
     `${foreign.path} is not modelled`,
-    `modelled are: ${list}; docs/FIDELITY.md says what of them`,
+    "docs/FIDELITY.md lists the files that are",
   );
 }
 

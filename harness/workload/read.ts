@@ -27,11 +27,7 @@ function workloadPath(which: string): string {
 export function readWorkload(which: string): Workload {
   const stem = workloadPath(which).replace(/\.strace$/, "");
   if (!existsSync(`${stem}.strace`)) {
-    throw new UserError(
-      `${stem}.strace`,
-      "no such workload",
-      "name one of fixtures/workloads or the path of a .strace",
-    );
+    throw new UserError(which, "no such workload", "name one of fixtures/workloads or the path of a .strace");
   }
   const beforePath = `${stem}.before.smaps`;
   const afterPath = `${stem}.after.smaps`;

@@ -42,25 +42,9 @@ describe("patchproof on the command line", () => {
   const bad: readonly (readonly [string, string[], RegExp])[] = [
     ["an unknown command", ["evalute"], /^patchproof: unknown command 'evalute'.*Did you mean evaluate/],
     ["an unknown option", ["evaluate", "--sed", "1"], /^patchproof: unknown option '--sed'/],
-    ["a patch that does not exist", ["evaluate", "no.mbox"], /^patchproof: no\.mbox: no such patch/],
-    [
-      "a workload that does not exist",
-      ["evaluate", "--workload", "no.strace"],
-      /^patchproof: no\.strace: no such workload/,
-    ],
     ["a size that is none", ["evaluate", "--memory", "12Q"], /^patchproof: --memory: '12Q' is not a size/],
-    [
-      "a CMA area larger than memory",
-      ["evaluate", "--memory", "64M", "--cma", "128M"],
-      /^patchproof: --cma: an area of/,
-    ],
     ["a seed that is none", ["evaluate", "--seed", "-1"], /^patchproof: --seed: '-1' is not a whole number/],
     ["two patches", ["evaluate", "a", "b"], /^patchproof: b: a second patch/],
-    [
-      "an unknown variant",
-      ["evaluate", "--variants", "base,nosuch"],
-      /^patchproof: unknown variant 'nosuch'; known: base, rfc-madv-nomovable/,
-    ],
   ];
   for (const [what, args, line] of bad) {
     it(`refuses ${what}`, () => {

@@ -10,9 +10,15 @@ export interface Ended {
   readonly err: string;
 }
 
-/** Runs bin/patchproof.js with `env` beside the environment of the tests, which do not have it measure coverage. */
-export function patchproofWith(env: NodeJS.ProcessEnv, ...args: readonly string[]): Ended {
+export interface Surroundings {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Runs bin/patchproof.js somewhere; what the tests measure of their own coverage is kept from it. */
+export function patchproofIn({ cwd, env }: Surroundings, ...args: readonly string[]): Ended {
   const ended = spawnSync(process.execPath, [join(projectRoot(), "bin/patchproof.js"), ...args], {
+    cwd,
     encoding: "utf8",
     env: { ...process.env, NODE_OPTIONS: "", ...env },
   });
@@ -20,5 +26,5 @@ export function patchproofWith(env: NodeJS.ProcessEnv, ...args: readonly string[
 }
 
 export function patchproof(...args: readonly string[]): Ended {
-  return patchproofWith({}, ...args);
+  return patchproofIn({}, ...args);
 }
