@@ -23,6 +23,9 @@ export const VFIO_DMA_MAP_FLAG_VADDR = 1 << 2;
 export const VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP = 1 << 0;
 export const VFIO_DMA_UNMAP_FLAG_ALL = 1 << 1;
 export const VFIO_DMA_UNMAP_FLAG_VADDR = 1 << 2;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1 << 0;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP = 1 << 1;
+export const VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP = 1 << 2;
 export const VFIO_IOMMU_INFO_PGSIZES = 1 << 0;
 export const VFIO_IOMMU_INFO_CAPS = 1 << 1;
 
@@ -55,4 +58,10 @@ export interface vfio_iommu_type1_info {
   dma_avail?: number;
   /** VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE: valid addresses, both ends included. */
   iova_ranges?: { start: number; end: number }[];
+}
+
+/** Argument of VFIO_IOMMU_DIRTY_PAGES, without the range that VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP takes after it. */
+export interface vfio_iommu_type1_dirty_bitmap {
+  argsz: number;
+  flags: number;
 }

@@ -31,11 +31,16 @@ export class vfio_container {
   }
 }
 
-/** Chooses the IOMMU driver; once. @kernel drivers/vfio/container.c:vfio_ioctl_set_iommu */
+/**
+ * Chooses the IOMMU driver; once. The type is first taken for an extension: a number that is an extension but no type
+ * is -EINVAL, one that is neither -ENODEV.
+ * @kernel drivers/vfio/container.c:vfio_ioctl_set_iommu
+ */
 function vfio_ioctl_set_iommu(k: Machine, container: vfio_container, arg: unknown): number {
   if (container.iommu_set || container.iommu_data.dma_list.length > 0) return -EINVAL;
-  const iommu = typeof arg === "number" ? vfio_iommu_type1_open(k, arg) : null;
-  if (iommu === null) return -ENODEV;
+  if (typeof arg !== "number" || vfio_iommu_type1_check_extension(null, arg) <= 0) return -ENODEV;
+  const iommu = vfio_iommu_type1_open(k, arg);
+  if (iommu === null) return -EINVAL;
   container.iommu_data = iommu;
   container.iommu_set = true;
   return 0;
@@ -45,7 +50,7 @@ function vfio_ioctl_set_iommu(k: Machine, container: vfio_container, arg: unknow
 function vfio_fops_unl_ioctl(k: Machine, filep: file, cmd: number, arg: unknown): number {
   const container = filep.private_data as vfio_container;
   if (cmd === VFIO_GET_API_VERSION) return VFIO_API_VERSION;
-  if (cmd === VFIO_CHECK_EXTENSION) return vfio_iommu_type1_check_extension(arg);
+  if (cmd === VFIO_CHECK_EXTENSION) return vfio_iommu_type1_check_extension(container.iommu_data, arg);
   if (cmd === VFIO_SET_IOMMU) return vfio_ioctl_set_iommu(k, container, arg);
   return vfio_iommu_type1_ioctl(k, container.iommu_data, cmd, arg);
 }

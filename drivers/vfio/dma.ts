@@ -7,6 +7,8 @@ import { iommu_domain } from "./iommu.js";
 /** Mappings that a container may have, unless the module parameter says otherwise. @kernel U16_MAX */
 const DEFAULT_DMA_ENTRY_LIMIT = 65535;
 
+const TWO64 = 2 ** 64;
+
 /** Parameters of the module vfio_iommu_type1, found under that name in Machine.subsys. */
 export class vfio_parameters {
   dma_entry_limit = DEFAULT_DMA_ENTRY_LIMIT;
@@ -53,6 +55,12 @@ export class vfio_iommu {
   }
 }
 
+/** Sum of two unsigned 64-bit numbers that are whole pages: the end of a range that ends at 2^64 is 0, as in C. */
+function u64_sum(start: number, size: number): number {
+  const end = start + size;
+  return end >= TWO64 ? end - TWO64 : end;
+}
+
 /** Place of the first range that does not end at or before `start`. */
 function first_after(iommu: vfio_iommu, start: number): number {
   let lo = 0;
@@ -67,24 +75,24 @@ function first_after(iommu: vfio_iommu, start: number): number {
 }
 
 /**
- * The range that [start, start + size) touches, if any.
+ * The range that [start, start + size) touches, if any. None is found when that ends at 2^64: the sum wraps.
  * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_find_dma
  * @fidelity mirrored
  */
 export function vfio_find_dma(iommu: vfio_iommu, start: number, size: number): vfio_dma | undefined {
   const dma = iommu.dma_list[first_after(iommu, start)];
-  return dma !== undefined && start + size > dma.iova ? dma : undefined;
+  return dma !== undefined && u64_sum(start, size) > dma.iova ? dma : undefined;
 }
 
 /**
- * Place of the first range that ends after `start`; -1 if it begins at or after start + size.
+ * Place of the first range that ends after `start`; -1 if it begins at or after start + size, which is 0 for 2^64.
  * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_find_dma_first_node
  * @fidelity mirrored
  */
 export function vfio_find_dma_first(iommu: vfio_iommu, start: number, size: number): number {
   const n = first_after(iommu, start);
   const dma = iommu.dma_list[n];
-  if (dma === undefined || (size !== 0 && dma.iova >= start + size)) return -1;
+  if (dma === undefined || (size !== 0 && dma.iova >= u64_sum(start, size))) return -1;
   return n;
 }
 

@@ -2,10 +2,10 @@
 /** Mapping user memory for DMA (drivers/vfio/vfio_iommu_type1.c). Pins are in pin.ts, the list of ranges in dma.ts. */
 import { not_modelled } from "../../include/linux/bug.js";
 import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
-import { PAGE_SIZE, toULong, type ulong } from "../../include/linux/types.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { pin_report_of } from "../../include/linux/pin_report.js";
-import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTTY } from "../../uapi/errno.js";
+import { EACCES, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTTY } from "../../uapi/errno.js";
 import {
   VFIO_CHECK_EXTENSION,
   VFIO_DMA_MAP_FLAG_READ,
@@ -15,6 +15,8 @@ import {
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
   VFIO_DMA_UNMAP_FLAG_VADDR,
   VFIO_IOMMU_DIRTY_PAGES,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_INFO_CAPS,
   VFIO_IOMMU_INFO_PGSIZES,
@@ -25,6 +27,7 @@ import {
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
+  type vfio_iommu_type1_dirty_bitmap,
   type vfio_iommu_type1_dma_map,
   type vfio_iommu_type1_dma_unmap,
   type vfio_iommu_type1_info,
@@ -49,12 +52,18 @@ import {
 } from "./pin.js";
 
 /** Bytes that the first fields of each argument take in C: less than that is refused. */
-const MINSZ = { map: 32, unmap: 24, info: 16 } as const;
-const TWO64 = 2 ** 64;
+const MINSZ = { map: 32, unmap: 24, info: 16, dirty: 8 } as const;
+const TWO64 = 1n << 64n;
+/** U64_MAX, as near as a number comes to it from below. */
+const U64_MAX = 2 ** 64 - 2 ** 11;
 
-/** An unsigned long as a number that is not negative. */
-function u64(x: ulong): number {
-  return x < 0 ? x + TWO64 : x;
+/** A field of 64 bits as user space wrote it. */
+function u64(x: number | bigint): bigint {
+  return BigInt.asUintN(64, BigInt(x));
+}
+
+function is_aligned(x: bigint): boolean {
+  return x % BigInt(PAGE_SIZE) === 0n;
 }
 
 /** Parameters of the module. */
@@ -179,15 +188,16 @@ function vfio_update_vaddr(
  */
 function vfio_dma_do_map(k: Machine, iommu: vfio_iommu, map: vfio_iommu_type1_dma_map): number {
   const set_vaddr = (map.flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
-  const iova = u64(toULong(map.iova));
-  const vaddr = u64(toULong(map.vaddr));
-  const size = u64(toULong(map.size));
+  const iova64 = u64(map.iova);
+  const vaddr64 = u64(map.vaddr);
+  const size64 = u64(map.size);
   let prot = 0;
   if (map.flags & VFIO_DMA_MAP_FLAG_WRITE) prot |= IOMMU_WRITE;
   if (map.flags & VFIO_DMA_MAP_FLAG_READ) prot |= IOMMU_READ;
   if ((prot !== 0) === set_vaddr) return -EINVAL;
-  if (size === 0 || size % PAGE_SIZE !== 0 || iova % PAGE_SIZE !== 0 || vaddr % PAGE_SIZE !== 0) return -EINVAL;
-  if (iova + size > TWO64 || vaddr + size > TWO64) return -EINVAL;
+  if (size64 === 0n || !is_aligned(size64 | iova64 | vaddr64)) return -EINVAL;
+  if (iova64 + size64 > TWO64 || vaddr64 + size64 > TWO64) return -EINVAL;
+  const [iova, vaddr, size] = [Number(iova64), Number(vaddr64), Number(size64)];
   const found = vfio_find_dma(iommu, iova, size);
   if (set_vaddr) return vfio_update_vaddr(k, iommu, found, iova, vaddr, size);
   if (found !== undefined) return -EEXIST;
@@ -230,18 +240,20 @@ function bisects_a_mapping(iommu: vfio_iommu, iova: number, size: number): boole
  * Unmaps and unpins the mappings in a range of device addresses. `unmap.size` becomes the bytes unmapped.
  * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_dma_do_unmap
  * @fidelity simplified: no dirty tracking, no mediated devices
- * @returns 0; -EINVAL for anything unaligned, no size, a range that wraps, or one that cuts a mapping in two
+ * @returns 0; -EINVAL for anything unaligned, no size, a range that wraps, or one that cuts a mapping in two. A range
+ * that ends at 2^64 finds nothing, as in C
  */
 function vfio_dma_do_unmap(k: Machine, iommu: vfio_iommu, unmap: vfio_iommu_type1_dma_unmap): number {
-  const iova = u64(toULong(unmap.iova));
-  let size = u64(toULong(unmap.size));
+  const iova64 = u64(unmap.iova);
+  const size64 = u64(unmap.size);
   const unmap_all = (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) !== 0;
   const out = { unmapped: 0 };
-  if (iova % PAGE_SIZE !== 0) return -EINVAL;
+  if (!is_aligned(iova64)) return -EINVAL;
   if (unmap_all) {
-    if (iova !== 0 || size !== 0) return -EINVAL;
-    size = TWO64;
-  } else if (size === 0 || size % PAGE_SIZE !== 0 || iova + size > TWO64) return -EINVAL;
+    if (iova64 !== 0n || size64 !== 0n) return -EINVAL;
+  } else if (size64 === 0n || !is_aligned(size64) || iova64 + size64 > TWO64) return -EINVAL;
+  const iova = Number(iova64);
+  const size = unmap_all ? U64_MAX : Number(size64);
   if (iommu.v2 && !unmap_all && bisects_a_mapping(iommu, iova, size)) return -EINVAL;
   const end = iova + size;
   const first = vfio_find_dma_first(iommu, iova, size);
@@ -265,7 +277,7 @@ function vfio_dma_do_unmap(k: Machine, iommu: vfio_iommu, unmap: vfio_iommu_type
  * A container's IOMMU of a type that VFIO_SET_IOMMU names.
  * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_iommu_type1_open
  * @fidelity mirrored
- * @returns null for a type that is not this driver's
+ * @returns null (-EINVAL) for a number that names no type
  */
 export function vfio_iommu_type1_open(k: Machine, type: number): vfio_iommu | null {
   if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU && type !== VFIO_TYPE1_NESTING_IOMMU) return null;
@@ -283,16 +295,24 @@ export function vfio_iommu_type1_release(k: Machine, iommu: vfio_iommu): void {
   while (iommu.dma_list.length > 0) vfio_remove_dma(k, iommu, iommu.dma_list[iommu.dma_list.length - 1]!);
 }
 
-/** Does this driver do what a VFIO_… extension number names? @kernel vfio_iommu_type1_check_extension */
-export function vfio_iommu_type1_check_extension(arg: unknown): number {
-  const known: unknown[] = [
-    VFIO_TYPE1_IOMMU,
-    VFIO_TYPE1v2_IOMMU,
-    VFIO_TYPE1_NESTING_IOMMU,
-    VFIO_UNMAP_ALL,
-    VFIO_UPDATE_VADDR,
-  ];
-  return known.includes(arg) ? 1 : 0;
+/**
+ * Does this driver do what a VFIO_… extension number names? `iommu` is null before it is chosen.
+ * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_iommu_type1_check_extension
+ * @fidelity simplified: no domain enforces cache coherency
+ * @returns 1 or 0
+ */
+export function vfio_iommu_type1_check_extension(iommu: vfio_iommu | null, arg: unknown): number {
+  switch (arg) {
+    case VFIO_TYPE1_IOMMU:
+    case VFIO_TYPE1v2_IOMMU:
+    case VFIO_TYPE1_NESTING_IOMMU:
+    case VFIO_UNMAP_ALL:
+      return 1;
+    case VFIO_UPDATE_VADDR:
+      return iommu === null ? 0 : 1;
+    default:
+      return 0;
+  }
 }
 
 function vfio_iommu_type1_get_info(iommu: vfio_iommu, info: vfio_iommu_type1_info): number {
@@ -314,22 +334,37 @@ function vfio_iommu_type1_unmap_dma(k: Machine, iommu: vfio_iommu, unmap: vfio_i
   const bitmap = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
   const mask = bitmap | VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL;
   if (unmap.argsz < MINSZ.unmap || unmap.flags & ~mask) return -EINVAL;
-  if (unmap.flags & bitmap) {
-    if (unmap.flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) return -EINVAL;
-    not_modelled("drivers/vfio/vfio_iommu_type1.c: dirty page tracking");
-  }
+  // whatever the bitmap is like: the last thing asked for is that dirty pages are being tracked
+  if (unmap.flags & bitmap) return -EINVAL;
   return vfio_dma_do_unmap(k, iommu, unmap);
+}
+
+/** Dirty page tracking, which cannot be started: what is refused without it. @kernel vfio_iommu_type1_dirty_pages */
+function vfio_iommu_type1_dirty_pages(iommu: vfio_iommu, arg: unknown): number {
+  if (!iommu.v2) return -EACCES;
+  if (typeof arg !== "object" || arg === null) return -EFAULT;
+  const { argsz, flags } = arg as vfio_iommu_type1_dirty_bitmap;
+  if (argsz < MINSZ.dirty) return -EINVAL;
+  switch (flags) {
+    case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+      return not_modelled("drivers/vfio/vfio_iommu_type1.c: dirty page tracking");
+    case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+      return 0;
+    default:
+      return -EINVAL;
+  }
 }
 
 /**
  * A system call on a container that has this driver. `arg`: the structure of uapi/vfio.ts; not an object is a bad pointer.
  * @kernel drivers/vfio/vfio_iommu_type1.c:vfio_iommu_type1_ioctl
  * @fidelity simplified: no dirty tracking
- * @returns 0 or as the call says; -EFAULT for a bad pointer; -EINVAL for a short or unknown argument; -ENOTTY
+ * @returns 0 or as the call says; -EFAULT for a bad pointer; -EINVAL for a short or unknown argument; -EACCES for
+ * dirty page tracking with version 1; -ENOTTY
  */
 export function vfio_iommu_type1_ioctl(k: Machine, iommu: vfio_iommu, cmd: number, arg: unknown): number {
-  if (cmd === VFIO_CHECK_EXTENSION) return vfio_iommu_type1_check_extension(arg);
-  if (cmd === VFIO_IOMMU_DIRTY_PAGES) not_modelled("drivers/vfio/vfio_iommu_type1.c: dirty page tracking");
+  if (cmd === VFIO_CHECK_EXTENSION) return vfio_iommu_type1_check_extension(iommu, arg);
+  if (cmd === VFIO_IOMMU_DIRTY_PAGES) return vfio_iommu_type1_dirty_pages(iommu, arg);
   if (cmd !== VFIO_IOMMU_GET_INFO && cmd !== VFIO_IOMMU_MAP_DMA && cmd !== VFIO_IOMMU_UNMAP_DMA) return -ENOTTY;
   if (typeof arg !== "object" || arg === null) return -EFAULT;
   if (cmd === VFIO_IOMMU_GET_INFO) return vfio_iommu_type1_get_info(iommu, arg as vfio_iommu_type1_info);

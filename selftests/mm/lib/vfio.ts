@@ -7,10 +7,12 @@ import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_DMA_UNMAP_ARGSZ,
+  VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
   type vfio_iommu_type1_dma_map,
   type vfio_iommu_type1_dma_unmap,
+  type vfio_iommu_type1_info,
 } from "../../../uapi/vfio.js";
 import { at, bytes, type T } from "./memory.js";
 
@@ -45,6 +47,13 @@ export function unmapDma(
   const arg = { argsz: VFIO_DMA_UNMAP_ARGSZ, flags: 0, iova: 0, size: bytes(1), ...over };
   const ret = t.sys.ioctl(container, VFIO_IOMMU_UNMAP_DMA, arg);
   return { ret, size: arg.size };
+}
+
+/** Mappings that a container may still make: VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL. */
+export function dmaAvail(t: T, container: number): number {
+  const info: vfio_iommu_type1_info = { argsz: 256, flags: 0, iova_pgsizes: 0 };
+  expect(t.sys.ioctl(container, VFIO_IOMMU_GET_INFO, info), "VFIO_IOMMU_GET_INFO").to.equal(0);
+  return info.dma_avail ?? -1;
 }
 
 /** Pages that are locked for the task: VmLck of /proc/self/status. */
