@@ -19,15 +19,19 @@ interface Block {
   skipped: number;
 }
 
+/** Text on one line without a `#`, which begins a directive. */
+function flatten(text: string): string {
+  return text.replaceAll("#", "no. ").replace(/\s+/g, " ").trim();
+}
+
 /** A name that no parser takes for anything else: no `#`, no line break, no leading number or dash. */
 export function cleanName(text: string): string {
-  const flat = text.replaceAll("#", "no. ").replace(/\s+/g, " ").replaceAll("\\", "/").trim();
-  return flat.replace(/^[-\d]/, "_$&") || "unnamed";
+  return flatten(text).replaceAll("\\", "/").replace(/^[-\d]/, "_$&") || "unnamed";
 }
 
 /** A comment's text, kept from looking like a header of a nested block. */
 function commentText(text: string): string {
-  return text.replace(/^Subtest:/, "Subtest :");
+  return text.replace(/^Subtest\b/, "$& ");
 }
 
 const DIRECTIVES: Readonly<Record<Outcome, string>> = { pass: "", fail: "", xfail: "XFAIL", skip: "SKIP" };
@@ -126,7 +130,7 @@ export class KtapDocument {
     if (outcome === "fail") block.failed = true;
     if (outcome === "skip") block.skipped++;
     const directive = DIRECTIVES[outcome];
-    const why = directive === "" ? "" : ` # ${directive} ${reason.replace(/\s+/g, " ").replaceAll("#", "no. ").trim()}`;
+    const why = directive === "" ? "" : ` # ${directive} ${flatten(reason)}`;
     this.put(`${outcome === "fail" ? "not ok" : "ok"} ${String(block.written)} - ${name}${why}`);
   }
 

@@ -20,6 +20,8 @@ class KtapReporter {
   private readonly open: Mocha.Suite[] = [];
   private running: Mocha.Test | undefined;
   private ended = false;
+  /** What a test has printed of a line that is not ended yet. */
+  private printed = "";
   private readonly write = process.stdout.write.bind(process.stdout);
 
   constructor(runner: Mocha.Runner) {
@@ -69,10 +71,9 @@ class KtapReporter {
 
   /** What tests print becomes comments: it cannot be taken for results. */
   private captureOutput(): void {
-    let rest = "";
     process.stdout.write = (chunk: string | Uint8Array, ...more: unknown[]): boolean => {
-      const lines = (rest + (typeof chunk === "string" ? chunk : Buffer.from(chunk).toString())).split("\n");
-      rest = lines.pop() ?? "";
+      const lines = (this.printed + (typeof chunk === "string" ? chunk : Buffer.from(chunk).toString())).split("\n");
+      this.printed = lines.pop() ?? "";
       this.document.comment(lines);
       const callback = more.at(-1);
       if (typeof callback === "function") (callback as () => void)();
@@ -126,6 +127,7 @@ class KtapReporter {
     if (this.ended) return;
     this.ended = true;
     process.stdout.write = this.write;
+    if (this.printed !== "") this.document.comment([this.printed]);
     if (this.document.depth === 0) this.document.open(this.plan.results(this.rootSuite));
     while (this.open.length > 0) this.closeSuite(this.open.at(-1) ?? this.rootSuite, reason);
     this.addMissing(this.rootSuite, reason);
