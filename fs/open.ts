@@ -36,7 +36,7 @@ export function vfs_fallocate(k: Machine, f: file, mode: number, offset: number,
   const error = mode_error(mode);
   if (error) return error;
   if (!(f.f_mode & FMODE_WRITE)) return -EBADF;
-  if (f.f_op.fallocate === undefined) return f.f_op.unlocked_ioctl === undefined ? -EOPNOTSUPP : -ENODEV;
+  if (f.f_op.fallocate === undefined) return f.f_op.name === "generic_file_operations" ? -EOPNOTSUPP : -ENODEV;
   return f.f_op.fallocate(k, f, mode, offset, len);
 }
 

@@ -61,7 +61,7 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from "../uapi/mman-common.js";
-import { faultin_vma_page_range } from "./gup.js";
+import { faultin_vma_page_range, get_user_pages_unlocked } from "./gup.js";
 import { khugepaged_enter_vma, madvise_collapse } from "./khugepaged.js";
 import { ksm_madvise } from "./ksm.js";
 import { madvise_cold, madvise_free_single_vma } from "./madvise/pages.js";
@@ -332,9 +332,11 @@ function madvise_vma_behavior(
 }
 
 /** Memory error injection: refused as the kernel refuses it, otherwise not modelled. */
-function madvise_inject_error(k: Machine, mm: mm_struct, start: ulong): number {
+function madvise_inject_error(k: Machine, start: ulong): number {
   if (!k.current.capabilities.has(CAP_SYS_ADMIN)) return -EPERM;
-  if (start < 0 || vma_lookup(mm, start) === undefined) return -EFAULT;
+  if (start < 0) return -EFAULT;
+  const ret = get_user_pages_unlocked(k, start, 1, [], 0);
+  if (ret !== 1) return ret;
   return not_modelled("mm/memory-failure.c: memory_failure, soft_offline_page");
 }
 
@@ -478,7 +480,7 @@ export function do_madvise(k: Machine, mm: mm_struct, start: ulong, len_in: ulon
   const end = range_end(start, len_in);
   if (end === undefined) return -EINVAL;
   if (end === start) return 0;
-  if (behavior === MADV_HWPOISON || behavior === MADV_SOFT_OFFLINE) return madvise_inject_error(k, mm, start);
+  if (behavior === MADV_HWPOISON || behavior === MADV_SOFT_OFFLINE) return madvise_inject_error(k, start);
   if (!madvise_need_mmap_write(behavior)) {
     mmap_read_lock(mm);
     const error = madvise_walk_vmas(k, mm, start, end, behavior, madvise_vma_behavior);
