@@ -26,7 +26,11 @@ function flatten(text: string): string {
 
 /** A name that no parser takes for anything else: no `#`, no line break, no leading number or dash. */
 export function cleanName(text: string): string {
-  return flatten(text).replaceAll("\\", "/").replace(/^[-\d]/, "_$&") || "unnamed";
+  return (
+    flatten(text)
+      .replaceAll("\\", "/")
+      .replace(/^[-\d]/, "_$&") || "unnamed"
+  );
 }
 
 /** A comment's text, kept from looking like a header of a nested block. */
