@@ -61,6 +61,9 @@ describe("all skipped", () => {
 describe("empty", () => {});
 `;
 
+/** The outline of its suites within a suite. */
+const INNER = ["  + inner", "    + two", "    + innermost", "      + three", "  + inner again", "    + four"];
+
 describe("KTAP: a run that passes", () => {
   let run: KtapRun;
   before(() => {
@@ -76,12 +79,7 @@ describe("KTAP: a run that passes", () => {
         "  + one",
         "  ~ skipped # SKIP no device",
         "  ~ declared # XFAIL known",
-        "  + inner",
-        "    + two",
-        "    + innermost",
-        "      + three",
-        "  + inner again",
-        "    + four",
+        ...INNER,
         "~ all skipped # SKIP all skipped",
         "  ~ a # SKIP why",
         "  ~ b # SKIP why",
@@ -100,16 +98,7 @@ describe("KTAP: a run that passes", () => {
 
   it("plans for what --grep leaves", () => {
     const { document, closing } = readKtap(runReporter(GOOD, "--grep", "inner|top").out);
-    expect(outline(document)).to.deep.equal([
-      "+ at the top",
-      "+ outer",
-      "  + inner",
-      "    + two",
-      "    + innermost",
-      "      + three",
-      "  + inner again",
-      "    + four",
-    ]);
+    expect(outline(document)).to.deep.equal(["+ at the top", "+ outer", ...INNER]);
     expect(closing).to.equal("4 passed, 0 failed, 0 skipped");
   });
 });
