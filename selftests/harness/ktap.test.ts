@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The KTAP that a run prints, whatever its tests do: read strictly here, and by two parsers that others wrote. */
 import { expect } from "chai";
+import { cleanName, closingLine, readClosingLine } from "../../harness/ktap/document.js";
 import { noteOf } from "../../harness/ktap/outcome.js";
 import { prove, readKtap, runReporter, tapParserVerdict, type KtapBlock, type KtapRun } from "./ktap-run.js";
 
@@ -43,7 +44,7 @@ function expectProve(context: Mocha.Context, run: KtapRun, verdict: string): voi
     context.skip();
   }
   expect(proved.out).to.include(verdict);
-  expect(proved.status === 0, "prove's exit status is 0").to.equal(verdict.includes("PASS"));
+  expect(proved.status, "prove's exit status").to.equal(verdict.includes("PASS") ? 0 : 1);
 }
 
 const GOOD = `
@@ -144,8 +145,13 @@ describe("suite # 1", () => {
   });
 });
 
-/** Tests that go wrong in some way, and what is to be read of it. */
-const broken: readonly (Expected & { readonly title: string; readonly tests: string; readonly says?: string })[] = [
+/** Tests that go wrong in some way, and what is to be read of it; `alone`: they end the whole run. */
+const broken: readonly (Expected & {
+  readonly title: string;
+  readonly tests: string;
+  readonly says?: string;
+  readonly alone?: boolean;
+})[] = [
   {
     title: "a test that fails, and one without a body",
     tests: `describe("s", () => { it("a", () => { throw new Error("bad"); }); it("b"); it("c", () => {}); });`,
@@ -160,7 +166,7 @@ const broken: readonly (Expected & { readonly title: string; readonly tests: str
     status: 1,
     outline: ["- a"],
     closing: "0 passed, 1 failed, 0 skipped",
-    says: "\n# skipped without a reason",
+    says: "# skipped without a reason",
   },
   {
     title: "a before() hook that fails: the suite's tests, and those of its suites, are not run",
@@ -187,6 +193,7 @@ const broken: readonly (Expected & { readonly title: string; readonly tests: str
   },
   {
     title: "a hook of the whole run that fails",
+    alone: true,
     tests: `before(() => { throw new Error("bad"); }); it("a", () => {}); describe("s", () => { it("b", () => {}); });`,
     status: 3,
     outline: ["- a", "- s", "  - b"],
@@ -194,6 +201,7 @@ const broken: readonly (Expected & { readonly title: string; readonly tests: str
   },
   {
     title: "a test that exits the process, saying that all is well",
+    alone: true,
     tests: `describe("s", () => { it("a", () => {}); describe("t", () => { it("b", () => { process.exit(0); }); it("c", () => {}); }); }); describe("u", () => { it("d", () => {}); });`,
     status: 1,
     outline: ["- s", "  + a", "  - t", "    - b", "    - c", "- u", "  - d"],
@@ -202,6 +210,7 @@ const broken: readonly (Expected & { readonly title: string; readonly tests: str
   },
   {
     title: "a hook that exits the process",
+    alone: true,
     tests: `describe("s", () => { before(() => { process.exit(0); }); it("a", () => {}); });`,
     status: 1,
     outline: ["- s", "  - a"],
@@ -231,19 +240,44 @@ const broken: readonly (Expected & { readonly title: string; readonly tests: str
   },
 ];
 
+/** All of {@link broken} that may share a run, a suite each. */
+function together(): { tests: string; expected: Expected } {
+  const cases = broken.filter((one) => one.alone !== true);
+  const counts = cases.map((one) => readClosingLine(one.closing));
+  const sum = (what: "passed" | "failed" | "skipped"): number => counts.reduce((n, one) => n + (one?.[what] ?? 0), 0);
+  return {
+    tests: cases.map((one) => `describe(${JSON.stringify(one.title)}, () => { ${one.tests} });`).join("\n"),
+    expected: {
+      status: sum("failed"),
+      outline: cases.flatMap((one) => [`- ${cleanName(one.title)}`, ...one.outline.map((line) => `  ${line}`)]),
+      closing: closingLine({ passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped"), xfailed: 0 }),
+    },
+  };
+}
+
 describe("KTAP: a run that goes wrong", () => {
+  let run: KtapRun;
+  const { tests, expected } = together();
+  before(() => {
+    run = runReporter(tests);
+  });
+
+  it("tells of tests and hooks that fail, of what was not run, of what never ends", () => {
+    expectRun(run, expected);
+  });
+
   for (const one of broken) {
     it(one.title, () => {
-      const run = runReporter(one.tests);
-      expectRun(run, one);
-      expect(run.out).to.include(one.says ?? "\n  # ");
+      const own = one.alone === true ? runReporter(one.tests) : run;
+      if (one.alone === true) expectRun(own, one);
+      const from = own.out.indexOf(one.alone === true ? "1.." : `# Subtest: ${one.title}`);
+      const text = own.out.slice(from, own.out.indexOf(one.alone === true ? one.closing : ` - ${one.title}`));
+      expect(text).to.include(one.says ?? "# ");
     });
   }
 
-  it("is refused by prove, which names the suites", function () {
-    const tests = `it("a", () => {}); describe("s", () => { it("b", () => { throw new Error("bad"); }); });`;
-    const run = runReporter(tests);
+  it("is refused by prove, which counts the suites", function () {
     expectProve(this, run, "Result: FAIL");
-    expect(prove(run.out)?.out).to.include("Failed test:  2");
+    expectProve(this, run, `Failed ${String(broken.filter((one) => one.alone !== true).length)}/`);
   });
 });
