@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Opening by path, and what the virtual file system checks before a file is asked (fs/open.c, fs/sync.c). */
-import { FMODE_READ, FMODE_WRITE, type file } from "../include/linux/fs.js";
+import { FMODE_READ, FMODE_WRITE, type file, is_regular } from "../include/linux/fs.js";
 import type { Machine } from "../include/machine.js";
 import { EBADF, EINVAL, EMFILE, ENODEV, ENOENT, EOPNOTSUPP } from "../uapi/errno.js";
 
@@ -47,7 +47,7 @@ export function vfs_fallocate(k: Machine, f: file, mode: number, offset: number,
  * @returns 0, or -EINVAL for what cannot be written back
  */
 export function vfs_fsync(f: file): number {
-  return f.f_inode.shmem !== null || f.f_op.name === "generic_file_operations" ? 0 : -EINVAL;
+  return is_regular(f) ? 0 : -EINVAL;
 }
 
 /** Opens what a path names, for the running task: a device's file, or -errno. `mode`: FMODE_ bits. */

@@ -24,7 +24,14 @@ export interface Config {
   /** vm.overcommit_memory */
   overcommit_memory: number;
   overcommit_ratio: number;
+  /** vm.overcommit_kbytes: the limit in KiB, in place of a share of memory. */
+  overcommit_kbytes?: number;
+  /** vm.admin_reserve_kbytes, vm.user_reserve_kbytes: kept back when overcommit_memory is 2; else from the size of memory. */
+  admin_reserve_kbytes?: number;
+  user_reserve_kbytes?: number;
   max_map_count: number;
+  /** vm.legacy_va_layout: new address spaces are filled from the bottom up. */
+  legacy_va_layout?: boolean;
   /** Pages between a growing stack and its neighbour. */
   stack_guard_gap: number;
   mmap_min_addr: number;

@@ -178,6 +178,7 @@ export function copy_process(k: Machine, parent: task_struct, clone: clone_args)
   p.make_it_fail = parent.make_it_fail;
   p.files = clone.CLONE_FILES ? parent.files : dup_fd(parent.files);
   p.rlim = clone.CLONE_THREAD ? parent.rlim : [...parent.rlim];
+  p.rlim_max = clone.CLONE_THREAD ? parent.rlim_max : [...parent.rlim_max];
   p.capabilities = new Set(parent.capabilities);
   k.tasks.set(pid, p);
   return p;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Limits and prctl(2) (kernel/sys.c). */
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
-import { RLIM_INFINITY, RLIM_NLIMITS } from "../include/linux/sched.js";
+import { CAP_SYS_RESOURCE, RLIM_INFINITY, RLIM_NLIMITS } from "../include/linux/sched.js";
 import { MMF_DISABLE_THP } from "../include/linux/sched/coredump.js";
 import type { ulong } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
 import { madvise_set_anon_name } from "../mm/madvise.js";
-import { EINVAL } from "../uapi/errno.js";
+import { EFAULT, EINVAL, EPERM } from "../uapi/errno.js";
 
 export const PR_SET_THP_DISABLE = 41;
 export const PR_GET_THP_DISABLE = 42;
@@ -24,11 +24,13 @@ function is_valid_name_char(ch: string): boolean {
 /**
  * Names anonymous memory; null takes the name away.
  * @kernel kernel/sys.c:prctl_set_vma
- * @fidelity mirrored
- * @returns 0, -EINVAL, -ENOMEM, -EBADF, -EAGAIN
+ * @fidelity mirrored; an address is no string, since memory holds none
+ * @returns 0, -EINVAL, -EFAULT, -ENOMEM, -EBADF, -EAGAIN
  */
-function prctl_set_vma(k: Machine, opt: number, addr: ulong, size: ulong, name: string | null): number {
+function prctl_set_vma(k: Machine, opt: number, addr: ulong, size: ulong, arg: ulong | string | null): number {
   if (opt !== PR_SET_VMA_ANON_NAME || !k.config.ANON_VMA_NAME) return -EINVAL;
+  const name = arg === 0 ? null : arg;
+  if (typeof name === "number") return -EFAULT;
   if (name !== null) {
     if (name.length >= ANON_VMA_NAME_MAX_LEN) return -EINVAL;
     for (const ch of name) if (!is_valid_name_char(ch)) return -EINVAL;
@@ -56,7 +58,7 @@ export function sys_prctl(
   const mm = k.current.mm!;
   switch (option) {
     case PR_SET_VMA:
-      return prctl_set_vma(k, arg2, arg3, arg4, typeof arg5 === "string" ? arg5 : null);
+      return prctl_set_vma(k, arg2, arg3, arg4, arg5);
     case PR_SET_THP_DISABLE:
       if (arg3 || arg4 || arg5) return -EINVAL;
       mmap_write_lock(mm);
@@ -72,15 +74,27 @@ export function sys_prctl(
   }
 }
 
+/** A soft limit, which leaves the hard one as it is; or both. Bytes or a count; negative or infinite is none. */
+export type new_rlimit = number | { readonly rlim_cur: number; readonly rlim_max: number };
+
+function unlimited(limit: number): number {
+  return limit < 0 ? RLIM_INFINITY : limit;
+}
+
 /**
- * setrlimit(2): sets a limit of the running process; {@link RLIM_INFINITY} or a negative number is none.
+ * setrlimit(2): sets a limit of the running process.
  * @kernel kernel/sys.c:do_prlimit
- * @fidelity simplified: soft limits only, and nobody needs a capability to raise one
- * @param limit bytes
- * @returns 0 or -EINVAL
+ * @fidelity mirrored (of what memory is limited by)
+ * @returns 0, -EINVAL (unknown, soft above hard), -EPERM (raises the hard limit without CAP_SYS_RESOURCE)
  */
-export function sys_setrlimit(k: Machine, resource: number, limit: number): number {
+export function sys_setrlimit(k: Machine, resource: number, limit: new_rlimit): number {
   if (!Number.isInteger(resource) || resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL;
-  k.current.rlim[resource] = limit < 0 ? RLIM_INFINITY : limit;
+  const { rlim, rlim_max, capabilities } = k.current;
+  const soft = unlimited(typeof limit === "number" ? limit : limit.rlim_cur);
+  const hard = typeof limit === "number" ? rlim_max[resource]! : unlimited(limit.rlim_max);
+  if (soft > hard) return -EINVAL;
+  if (hard > rlim_max[resource]! && !capabilities.has(CAP_SYS_RESOURCE)) return -EPERM;
+  rlim[resource] = soft;
+  rlim_max[resource] = hard;
   return 0;
 }

@@ -11,7 +11,7 @@ import { offset_in_page, PAGE_SIZE, type ulong } from "../include/linux/types.js
 import type { Machine } from "../include/machine.js";
 import { xa_is_value } from "../lib/xarray.js";
 import { GFP_USER } from "../include/linux/gfp.js";
-import { EAGAIN, EINVAL, ENOMEM } from "../uapi/errno.js";
+import { EAGAIN, EFAULT, EINVAL, ENOMEM } from "../uapi/errno.js";
 import { find_vma } from "./mmap.js";
 import { __free_pages, alloc_page } from "./page_alloc.js";
 import { pte_index, pte_none, pte_offset, pte_present } from "./pgtable.js";
@@ -41,44 +41,41 @@ function can_do_mincore(vma: vm_area_struct): boolean {
 }
 
 /** Does one VMA's part; how many pages, or -ENOMEM. @kernel mm/mincore.c:do_mincore */
-function do_mincore(k: Machine, addr: number, pages: number, vec: Uint8Array, at: number): number {
+function do_mincore(k: Machine, addr: number, pages: number, vec: Uint8Array): number {
   const vma = find_vma(k.current.mm!, addr);
   if (vma === undefined || addr < vma.vm_start) return -ENOMEM;
   const n = Math.min((vma.vm_end - addr) / PAGE_SIZE, pages);
   if (is_vm_hugetlb_page(vma)) not_modelled("mm/mincore.c: mincore_hugetlb");
   const all = !can_do_mincore(vma);
-  for (let p = 0; p < n; p++) vec[at + p] = all ? 1 : mincore_pte(k, vma, addr + p * PAGE_SIZE);
+  for (let p = 0; p < n; p++) vec[p] = all ? 1 : mincore_pte(k, vma, addr + p * PAGE_SIZE);
   return n;
 }
 
 /**
- * Tells for each page of a range whether it is in memory.
- * @kernel mm/mincore.c:mincore
+ * Tells for each page of a range whether it is in memory, a byte (0 or 1) a page; what comes before an error is told.
+ * @kernel mm/mincore.c:SYSCALL_DEFINE3(mincore)
  * @fidelity mirrored
  * @param start bytes; `len` bytes
- * @returns a byte (0 or 1) for each page, or -EINVAL (unaligned), -ENOMEM (outside of user space, or a hole), -EAGAIN
+ * @param vec filled as far as it goes; null is a bad address, without it nobody wants to know
+ * @returns 0, -EINVAL (unaligned), -ENOMEM (outside of user space, or a hole), -EFAULT, -EAGAIN
  */
-export function sys_mincore(k: Machine, start: ulong, len: ulong): Uint8Array | number {
+export function sys_mincore(k: Machine, start: ulong, len: ulong, vec: Uint8Array | null | undefined): number {
   if (offset_in_page(start) !== 0) return -EINVAL;
-  const max = k.arch.TASK_SIZE;
-  if (start < 0 || len < 0 || start + len > max) return -ENOMEM;
+  if (start < 0 || len < 0 || start + len > k.arch.TASK_SIZE) return -ENOMEM;
   let pages = Math.ceil(len / PAGE_SIZE);
-  const tmp = alloc_page(k, GFP_USER);
-  if (tmp === 0) return -EAGAIN;
-  const vec = new Uint8Array(pages);
-  let at = 0;
-  let retval = 0;
+  const page = alloc_page(k, GFP_USER);
+  if (page === 0) return -EAGAIN;
+  const tmp = new Uint8Array(Math.min(pages, PAGE_SIZE));
   const mm = k.current.mm!;
-  while (pages > 0) {
+  let retval = 0;
+  for (let at = 0; pages > 0; at += retval, pages -= retval) {
     mmap_read_lock(mm);
-    retval = do_mincore(k, start, Math.min(pages, PAGE_SIZE), vec, at);
+    retval = do_mincore(k, start + at * PAGE_SIZE, Math.min(pages, PAGE_SIZE), tmp);
     mmap_read_unlock(mm);
-    if (retval <= 0) break;
-    pages -= retval;
-    at += retval;
-    start += retval * PAGE_SIZE;
-    retval = 0;
+    if (retval > 0 && vec === null) retval = -EFAULT;
+    if (retval < 0) break;
+    vec?.set(tmp.subarray(0, Math.max(0, Math.min(retval, vec.length - at))), Math.min(at, vec.length));
   }
-  __free_pages(k, tmp, 0);
-  return retval < 0 ? retval : vec;
+  __free_pages(k, page, 0);
+  return Math.min(retval, 0);
 }

@@ -3,7 +3,7 @@
  * The address space: looking up, mapping, unmapping (mm/mmap.c). Merging and splitting are in mmap/merge.ts, placement
  * in mmap/unmapped_area.ts, stacks in mmap/stack.ts, unmapping in mmap/munmap.ts, brk in mmap/brk.ts.
  */
-import { FMODE_READ, FMODE_WRITE, type file } from "../include/linux/fs.js";
+import { FMODE_READ, FMODE_WRITE, type file, is_regular } from "../include/linux/fs.js";
 import {
   VM_EXEC,
   VM_GROWSDOWN,
@@ -123,12 +123,15 @@ export { find_extend_vma_locked as find_extend_vma } from "./mmap/stack.js";
 /**
  * May an address space have `npages` more?
  * @kernel mm/mmap.c:may_expand_vm
- * @fidelity simplified: a task has one limit of each kind, no hard one
+ * @fidelity mirrored
  */
 export function may_expand_vm(k: Machine, mm: mm_struct, flags: vm_flags_t, npages: number): boolean {
-  const rlim = k.current.rlim;
+  const { rlim, rlim_max } = k.current;
   if (mm.total_vm + npages > Math.floor(rlim[RLIMIT_AS]! / PAGE_SIZE)) return false;
-  return !is_data_mapping(flags) || mm.data_vm + npages <= Math.floor(rlim[RLIMIT_DATA]! / PAGE_SIZE);
+  if (!is_data_mapping(flags)) return true;
+  const data = mm.data_vm + npages;
+  if (data <= Math.floor(rlim[RLIMIT_DATA]! / PAGE_SIZE)) return true;
+  return rlim[RLIMIT_DATA] === 0 && data <= Math.floor(rlim_max[RLIMIT_DATA]! / PAGE_SIZE);
 }
 
 /** Counts pages of mappings by kind. @kernel mm/mmap.c:vm_stat_account @fidelity mirrored */
@@ -172,6 +175,8 @@ function failed(error: number): mapped {
   return { addr: error, populate: 0 };
 }
 
+const MAP_HUGE_2MB = 21 << 26;
+const MAP_HUGE_1GB = 30 << 26;
 const LEGACY_MAP_MASK =
   uapi.MAP_SHARED |
   uapi.MAP_PRIVATE |
@@ -188,7 +193,7 @@ const LEGACY_MAP_MASK =
   uapi.MAP_STACK |
   uapi.MAP_HUGETLB |
   uapi.MAP_32BIT |
-  (0x3f << 26);
+  (MAP_HUGE_2MB | MAP_HUGE_1GB);
 
 /** @kernel include/linux/mman.h:calc_vm_flag_bits */
 function calc_vm_flag_bits(k: Machine, f: file | null, flags: number): vm_flags_t {
@@ -229,9 +234,13 @@ function is_readonly_sealed(f: file, bits: vm_flags_t): boolean {
   return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0 && masked(bits, WRITE_SHARED, VM_SHARED);
 }
 
-/** Is the end of the mapping an offset that a file can have? @kernel mm/mmap.c:file_mmap_ok */
-function file_mmap_ok(pgoff: number, len: number): boolean {
-  return pgoff <= 2 ** 51 - 1 - len / PAGE_SIZE;
+/**
+ * Is the end of the mapping an offset that the file can have? Those of regular files are signed.
+ * @kernel mm/mmap.c:file_mmap_ok
+ */
+function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
+  const pages = is_regular(f) || is_file_hugepages(f) ? 2 ** 51 : 2 ** 52;
+  return pgoff <= pages - 1 - len / PAGE_SIZE;
 }
 
 /** A hint below vm.mmap_min_addr is raised to it. @kernel mm/mmap.c:round_hint_to_min */
@@ -279,7 +288,7 @@ export function do_mmap(
   if (flags & uapi.MAP_LOCKED && !can_do_mlock(k)) return failed(-EPERM);
   if (mlock_future_check(k, mm, bits, len)) return failed(-EAGAIN);
   if (f !== null) {
-    if (!file_mmap_ok(pgoff, len)) return failed(-EOVERFLOW);
+    if (!file_mmap_ok(f, pgoff, len)) return failed(-EOVERFLOW);
     const checked = file_vm_flags(f, prot, flags, bits);
     if (typeof checked === "number" && checked < 0) return failed(checked);
     bits = checked as vm_flags_t;

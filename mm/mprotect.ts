@@ -24,7 +24,7 @@ import {
 } from "../include/linux/mm_types.js";
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
 import { PG_anon_exclusive } from "../include/linux/page-flags.js";
-import { PAGE_ALIGN, PAGE_SIZE, PMD_SIZE, offset_in_page, type ulong } from "../include/linux/types.js";
+import { PAGE_ALIGN, PAGE_SIZE, PMD_SIZE, offset_in_page, ulongLess, type ulong } from "../include/linux/types.js";
 import {
   vm_flags,
   vm_flags_and,
@@ -270,7 +270,7 @@ export function do_mprotect_pkey(k: Machine, start: ulong, len: ulong, prot: num
   if (offset_in_page(start)) return -EINVAL;
   if (len === 0) return 0;
   const end = start + PAGE_ALIGN(len);
-  if (end === start || end < 0 !== start < 0 ? end >= 0 : end <= start) return -ENOMEM;
+  if (!ulongLess(start, end)) return -ENOMEM;
   if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) return -EINVAL;
   mmap_write_lock(mm);
   const error = mprotect_locked(k, start, end, prot, pkey, grows);

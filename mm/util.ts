@@ -8,9 +8,9 @@ import type { Machine } from "../include/machine.js";
 import { ENOMEM } from "../uapi/errno.js";
 import { OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS } from "../uapi/mman-common.js";
 
-/** Pages of `mib` MiB. */
-function mib_pages(mib: number): number {
-  return (mib << 20) / PAGE_SIZE;
+/** Pages of a reserve that the administrator set, or of a 32nd of memory up to `mib` MiB. */
+function reserve(k: Machine, kbytes: number | undefined, mib: number): number {
+  return kbytes === undefined ? Math.min(k.totalram_pages >> 5, (mib << 20) / PAGE_SIZE) : kbytes >> 2;
 }
 
 /** Promises memory. @kernel include/linux/mman.h:vm_acct_memory @fidelity mirrored */
@@ -26,9 +26,11 @@ export function vm_unacct_memory(k: Machine, pages: number): void {
 /**
  * How much may be promised when vm.overcommit_memory is 2.
  * @kernel mm/util.c:vm_commit_limit
- * @fidelity simplified: no overcommit_kbytes, hugetlb pool or swap
+ * @fidelity simplified: no hugetlb pool, no swap
  */
 export function vm_commit_limit(k: Machine): number {
+  const { overcommit_kbytes } = k.config;
+  if (overcommit_kbytes) return Math.floor(overcommit_kbytes / 4);
   return Math.floor((k.totalram_pages * k.config.overcommit_ratio) / 100);
 }
 
@@ -45,9 +47,10 @@ export function __vm_enough_memory(k: Machine, mm: mm_struct | null, pages: numb
     if (pages <= k.totalram_pages) return 0;
   } else {
     let allowed = vm_commit_limit(k);
-    const share = k.totalram_pages >> 5;
-    if (!k.current.capabilities.has(CAP_SYS_ADMIN)) allowed -= Math.min(share, mib_pages(8));
-    if (mm !== null) allowed -= Math.floor(Math.min(mm.total_vm / 32, share, mib_pages(128)));
+    if (!k.current.capabilities.has(CAP_SYS_ADMIN)) allowed -= reserve(k, k.config.admin_reserve_kbytes, 8);
+    if (mm !== null) {
+      allowed -= Math.min(Math.floor(mm.total_vm / 32), reserve(k, k.config.user_reserve_kbytes, 128));
+    }
     if (Math.max(k.vm_committed_as, 0) < allowed) return 0;
   }
   vm_unacct_memory(k, pages);

@@ -88,6 +88,11 @@ export class file {
   }
 }
 
+/** A regular file: a memfd or shared memory, or one of a file system. @kernel include/uapi/linux/stat.h:S_ISREG */
+export function is_regular(f: file): boolean {
+  return f.f_inode.shmem !== null || f.f_op.name === "generic_file_operations";
+}
+
 /** One more writable shared mapping; -EPERM where writing is denied (a write seal). @kernel mapping_map_writable */
 export function mapping_map_writable(mapping: address_space): number {
   if (mapping.i_mmap_writable < 0) return -EPERM;

@@ -23,6 +23,7 @@ export const CAP_IPC_LOCK = 14;
 export const CAP_SYS_RAWIO = 17;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_NICE = 23;
+export const CAP_SYS_RESOURCE = 24;
 
 /** A thread with its own flags; threads of one process share mm, files and limits. */
 export class task_struct {
@@ -34,8 +35,10 @@ export class task_struct {
   mm: mm_struct | null;
   /** The files_struct: open files by descriptor. */
   files: Map<number, file>;
-  /** Bytes or counts by RLIMIT_…; {@link RLIM_INFINITY} for none. */
+  /** Soft limits, bytes or counts by RLIMIT_…; {@link RLIM_INFINITY} for none. */
   rlim: number[];
+  /** Hard limits. */
+  rlim_max: number[];
   capabilities: Set<number>;
   /** /proc/self/make-it-fail: fault injection with a task filter applies to this task. */
   make_it_fail = false;
@@ -58,7 +61,8 @@ export class task_struct {
     this.mm = mm;
     this.files = new Map();
     this.rlim = new Array<number>(RLIM_NLIMITS).fill(RLIM_INFINITY);
+    this.rlim_max = [...this.rlim];
     this.rlim[RLIMIT_STACK] = 8 << 20;
-    this.capabilities = new Set([CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_NICE]);
+    this.capabilities = new Set([CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE]);
   }
 }

@@ -3,7 +3,7 @@
 import { fput, get_file } from "../../fs/file_table.js";
 import { do_sys_open, fd_install, vfs_fallocate } from "../../fs/open.js";
 import { not_modelled } from "../../include/linux/bug.js";
-import { FMODE_READ, FMODE_WRITE, type file } from "../../include/linux/fs.js";
+import { FMODE_READ, FMODE_WRITE, is_regular } from "../../include/linux/fs.js";
 import { toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { memfd_create, memfd_fcntl } from "../../mm/memfd.js";
@@ -11,10 +11,6 @@ import { shmem_pread, shmem_pwrite, shmem_truncate } from "../../mm/shmem.js";
 import { truncate_pagecache } from "../../mm/truncate.js";
 import { EBADF, EINVAL, ENOTTY, ESPIPE } from "../../uapi/errno.js";
 import { type Arg, int } from "./memory.js";
-
-function is_regular(f: file): boolean {
-  return f.f_inode.shmem !== null || f.f_op.name === "generic_file_operations";
-}
 
 /** @kernel fs/open.c:do_sys_ftruncate */
 function ftruncate(k: Machine, fd: number, length: ulong): number {

@@ -3,6 +3,7 @@
 import type { Machine } from "../../include/machine.js";
 import { do_exit } from "../exit.js";
 import { type clone_args, copy_process } from "../fork.js";
+import { sys_pidfd_open } from "../pid.js";
 import { type Arg, int } from "./memory.js";
 
 const CLONE_VM = 0x100;
@@ -30,6 +31,7 @@ export function task_calls(k: Machine) {
         CLONE_THREAD: (bits & CLONE_THREAD) !== 0,
       });
     },
+    pidfd_open: (pid: Arg, flags: Arg): number => sys_pidfd_open(k, int(pid), int(flags)),
     getpid: (): number => k.current.tgid,
     /** Ends the running task. Whoever runs the machine chooses the next k.current. */
     exit: (_status: Arg): number => {

@@ -84,7 +84,9 @@ function grow_brk(k: Machine, mm: mm_struct, newbrk: number, oldbrk: number): bo
   if (check_brk_limits(k, oldbrk, newbrk - oldbrk)) return false;
   const next = mm.mm_mt.find(oldbrk);
   if (next !== undefined && newbrk + PAGE_SIZE > vm_start_gap(k, next)) return false;
-  const prev = mm.mm_mt.find_before(oldbrk);
+  // What ends where the heap starts, as bss can, is not part of it.
+  const before = mm.mm_mt.find_before(oldbrk);
+  const prev = before !== undefined && before.vm_end > mm.start_brk ? before : undefined;
   return do_brk_flags(k, prev, oldbrk, newbrk - oldbrk, NO_FLAGS) >= 0;
 }
 

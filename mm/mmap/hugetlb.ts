@@ -3,6 +3,7 @@
 import { not_modelled } from "../../include/linux/bug.js";
 import { FMODE_READ, FMODE_WRITE, file, type file_operations, inode } from "../../include/linux/fs.js";
 import { VM_NORESERVE } from "../../include/linux/mm.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 import { EINVAL, ENOMEM } from "../../uapi/errno.js";
@@ -16,8 +17,8 @@ export function huge_page_size(map_flags: number): number {
 
 const hugetlbfs_file_operations: file_operations = {
   name: "hugetlbfs",
-  mmap(_k: Machine, _f: file, vma): number {
-    if (vma.vm_pgoff % 512 !== 0) return -EINVAL;
+  mmap(_k: Machine, f: file, vma): number {
+    if (vma.vm_pgoff % (hugetlb_page_size(f) / PAGE_SIZE) !== 0) return -EINVAL;
     if (vm_flags_test(vma.vm_flags, VM_NORESERVE)) return not_modelled("mm/hugetlb.c: mappings without reservation");
     return -ENOMEM;
   },

@@ -29,6 +29,7 @@ export function arch_pick_mmap_layout(k: Machine, mm: mm_struct, stack_limit: nu
   const gap = stack_limit + k.config.stack_guard_gap * PAGE_SIZE;
   mm.mmap_base = PAGE_ALIGN(size - Math.min(Math.max(gap, 128 << 20), Math.floor(size / 6) * 5));
   mm.mmap_legacy_base = PAGE_ALIGN(Math.floor(size / 3));
+  mm.mmap_legacy = k.config.legacy_va_layout === true;
 }
 
 /** Lowest address that nothing else may come near: below a growing stack that is the guard gap. */

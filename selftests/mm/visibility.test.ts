@@ -144,13 +144,15 @@ describe("process_madvise", () => {
     TEST_F(window, `${name} for another process: ${expected < 0 ? "EINVAL" : "the bytes advised"}`, (t) => {
       map(t, 0, 4);
       const child = t.fork();
-      expect(t.sys.process_madvise(child.pid, [[at(0), bytes(4)]], behavior, 0)).to.equal(expected);
+      const pidfd = t.sys.pidfd_open(child.pid, 0);
+      expect(t.sys.process_madvise(pidfd, [[at(0), bytes(4)]], behavior, 0)).to.equal(expected);
     });
   }
 
   TEST_F(window, "flags: EINVAL", (t) => {
     map(t, 0, 4);
-    expect(t.sys.process_madvise(t.k.current.pid, [[at(0), bytes(4)]], uapi.MADV_COLD, 1)).to.equal(-EINVAL);
+    const pidfd = t.sys.pidfd_open(t.k.current.pid, 0);
+    expect(t.sys.process_madvise(pidfd, [[at(0), bytes(4)]], uapi.MADV_COLD, 1)).to.equal(-EINVAL);
   });
 
   TEST_F(window, "a second range that is not mapped: the bytes of the first", (t) => {
@@ -159,7 +161,8 @@ describe("process_madvise", () => {
       [at(0), bytes(4)],
       [at(64), bytes(4)],
     ] as const;
-    expect(t.sys.process_madvise(t.k.current.pid, vec, uapi.MADV_COLD, 0)).to.equal(bytes(4));
+    const pidfd = t.sys.pidfd_open(t.k.current.pid, 0);
+    expect(t.sys.process_madvise(pidfd, vec, uapi.MADV_COLD, 0)).to.equal(bytes(4));
   });
 });
 
