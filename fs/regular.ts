@@ -55,14 +55,20 @@ const device_vm_ops: vm_operations_struct = { name: "device_vm_ops" };
  * Opens a device or anon_inode ("/dev/kvm", "anon_inode:kvm-vcpu:0") that can be mapped but whose memory is not
  * modelled.
  * @fidelity simplified: a VMA with the flags that the driver's mmap gives it, and nothing in it
- * @param vma_flags flags that the driver's mmap adds (VM_IO, VM_PFNMAP, …)
+ * @param vma_flags flags that the driver's mmap adds (VM_IO, VM_PFNMAP, …), and `vm_ops` what it sets
  */
-export function open_device(k: Machine, path: string, mode: number, vma_flags: vm_flags_t): file {
+export function open_device(
+  k: Machine,
+  path: string,
+  mode: number,
+  vma_flags: vm_flags_t,
+  vm_ops: vm_operations_struct = device_vm_ops,
+): file {
   const ops: file_operations = {
     name: "device_file_operations",
     mmap(_k: Machine, _f: file, vma: vm_area_struct): number {
       vma.vm_flags = vm_flags_or(vma.vm_flags, vma_flags);
-      vma.vm_ops = device_vm_ops;
+      vma.vm_ops = vm_ops;
       return 0;
     },
     release,

@@ -108,21 +108,21 @@ for (const change of changes) {
 type M = TestContext<undefined, Mapped>;
 
 function want(t: M, page: number, pages: number): void {
-  expect(t.param.change.want(t as T, page, pages), "the call").to.equal(0);
+  expect(t.param.change.want(t, page, pages), "the call").to.equal(0);
 }
 
 function unwant(t: M, page: number, pages: number): void {
-  expect(t.param.change.unwant(t as T, page, pages), "making it different").to.equal(0);
+  expect(t.param.change.unwant(t, page, pages), "making it different").to.equal(0);
 }
 
 function makeDifferent(t: M, page: number, pages: number): void {
-  expect(advise(t as T, page, pages, MADV_DONTDUMP)).to.equal(0);
+  expect(advise(t, page, pages, MADV_DONTDUMP)).to.equal(0);
 }
 
 /** The mappings there are now, and that no page lost what was in it. */
 function becomes(t: M, expected: string): void {
-  expect(ranges(t as T)).to.equal(expected);
-  if (t.param.touched) for (let page = 0; page < 9; page++) expect(peek(t as T, page), `page ${page}`).to.equal(page);
+  expect(ranges(t)).to.equal(expected);
+  if (t.param.touched) for (let page = 0; page < 9; page++) expect(peek(t, page), `page ${page}`).to.equal(page);
 }
 
 describe("vma_merge: a new mapping in a hole", () => {
@@ -134,9 +134,9 @@ describe("vma_merge: a new mapping in a hole", () => {
   TEST_F(hole, "case 1: with both neighbours", (t) => {
     t.self.map(0, 3);
     t.self.map(6, 3);
-    expect(ranges(t as T)).to.equal("0-3 6-9");
+    expect(ranges(t)).to.equal("0-3 6-9");
     t.self.map(3, 3);
-    expect(ranges(t as T)).to.equal("0-9");
+    expect(ranges(t)).to.equal("0-9");
   });
 
   // case 2, behind a mapping; what follows differs, or there is a gap
@@ -147,13 +147,13 @@ describe("vma_merge: a new mapping in a hole", () => {
   TEST_F(hole, "case 2: with the one before", (t) => {
     t.self.map(0, 3);
     t.self.map(6, 3);
-    advise(t as T, 6, 3, MADV_DONTFORK);
+    advise(t, 6, 3, MADV_DONTFORK);
     t.self.map(3, 3);
-    expect(ranges(t as T)).to.equal("0-6 6-9");
+    expect(ranges(t)).to.equal("0-6 6-9");
     t.self.map(10, 2);
     t.self.map(14, 2);
     t.self.map(12, 1);
-    expect(ranges(t as T)).to.equal("0-6 6-9 10-13 14-16");
+    expect(ranges(t)).to.equal("0-6 6-9 10-13 14-16");
   });
 
   // case 3, in front of a mapping; what precedes differs, or there is a gap
@@ -163,14 +163,14 @@ describe("vma_merge: a new mapping in a hole", () => {
   //   |xxx|wwwwww|       |ww| |www|
   TEST_F(hole, "case 3: with the one behind", (t) => {
     t.self.map(0, 3);
-    advise(t as T, 0, 3, MADV_DONTFORK);
+    advise(t, 0, 3, MADV_DONTFORK);
     t.self.map(6, 3);
     t.self.map(3, 3);
-    expect(ranges(t as T)).to.equal("0-3 3-9");
+    expect(ranges(t)).to.equal("0-3 3-9");
     t.self.map(10, 2);
     t.self.map(14, 2);
     t.self.map(13, 1);
-    expect(ranges(t as T)).to.equal("0-3 3-9 10-12 13-16");
+    expect(ranges(t)).to.equal("0-3 3-9 10-12 13-16");
   });
 });
 
@@ -288,7 +288,7 @@ describe("vma_merge: a whole mapping becomes like its neighbours", () => {
     becomes(t, "0-3 3-6 6-9");
     want(t, 3, 3);
     becomes(t, "0-9");
-    expect(advise(t as T, 0, 9, MADV_DODUMP)).to.equal(0);
+    expect(advise(t, 0, 9, MADV_DODUMP)).to.equal(0);
     becomes(t, "0-9");
   });
 });
