@@ -297,7 +297,6 @@ function mprotect_locked(k: Machine, start: ulong, end: ulong, prot: number, pke
  */
 export function sys_pkey_alloc(k: Machine, flags: number, rights: number): number {
   if (flags !== 0 || rights & ~(PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE)) return -EINVAL;
-  if (k.arch.pkeys === null) return -EINVAL;
   const mm = k.current.mm!;
   mmap_write_lock(mm);
   const pkey = mm_pkey_alloc(k, mm);

@@ -41,11 +41,12 @@ export function mm_pkey_is_allocated(k: Machine, mm: mm_struct, pkey: number): b
 }
 
 /**
- * Takes the lowest free key; -1 when there is none.
+ * Takes the lowest free key; -1 when there is none, as without the hardware.
  * @kernel arch/x86/include/asm/pkeys.h:mm_pkey_alloc
  * @fidelity mirrored
  */
 export function mm_pkey_alloc(k: Machine, mm: mm_struct): number {
+  if (k.arch.pkeys === null) return -1;
   for (let pkey = 0; pkey < arch_max_pkey(k); pkey++) {
     if (mm.pkey_allocation_map & (1 << pkey)) continue;
     mm.pkey_allocation_map |= 1 << pkey;

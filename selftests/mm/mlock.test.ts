@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** mlock(), mlock2(), munlock(), mlockall(), munlockall(): what they refuse, and what counts against RLIMIT_MEMLOCK. */
+import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
+import { VM_IO, VM_PFNMAP } from "../../include/linux/mm.js";
+import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
+import { vm_flags_or } from "../../include/linux/vm_flags.js";
+import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
+import { EAGAIN, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import {
+  MAP_SHARED,
+  MCL_CURRENT,
+  MCL_FUTURE,
+  MCL_ONFAULT,
+  MLOCK_ONFAULT,
+  PROT_NONE,
+  PROT_READ,
+} from "../../uapi/mman-common.js";
+import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
+import { ANON, at, bytes, map, places, ranges, RW, type T, vmFlags } from "./lib/memory.js";
+
+const eight = FIXTURE("eight_pages", {
+  setup(t) {
+    map(t, 0, 8);
+  },
+});
+
+function limit(t: T, pages: number): void {
+  drop(t, CAP_IPC_LOCK);
+  t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(pages));
+}
+
+function locked(t: T): number {
+  return t.k.current.mm!.locked_vm;
+}
+
+function mlock(t: T, page: number, pages: number): number {
+  return t.sys.mlock(at(page), bytes(pages));
+}
+
+const rows: readonly ErrnoRow[] = [
+  [
+    "mlock2: an unknown flag, before no right",
+    (t) => {
+      limit(t, 0);
+      return t.sys.mlock2(at(0), 4096, 2);
+    },
+    EINVAL,
+  ],
+  [
+    "mlock: no right to, before nothing mapped",
+    (t) => {
+      limit(t, 0);
+      return mlock(t, 100, 1);
+    },
+    EPERM,
+  ],
+  [
+    "mlock: over the limit, before a range that wraps",
+    (t) => {
+      limit(t, 7);
+      return t.sys.mlock(at(0), -8192);
+    },
+    ENOMEM,
+  ],
+  ["mlock: a range that wraps, before the kernel's half", (t) => t.sys.mlock(-4096, 8192), EINVAL],
+  ["mlock: a length that wraps to nothing", (t) => t.sys.mlock(at(100), -1), 0],
+  ["mlock: no length", (t) => mlock(t, 100, 0), 0],
+  ["mlock: the kernel's half", (t) => t.sys.mlock(-8192, 4096), ENOMEM],
+  ["mlock: nothing mapped at the start", (t) => mlock(t, 8, 1), ENOMEM],
+  ["mlock: a hole behind", (t) => mlock(t, 4, 8), ENOMEM],
+  [
+    "mlock: memory that cannot be read",
+    (t) => {
+      map(t, 0, 8, { prot: PROT_NONE });
+      return mlock(t, 0, 8);
+    },
+    ENOMEM,
+  ],
+  [
+    "mlock: too many mappings",
+    (t) => {
+      t.k.config.max_map_count = t.k.current.mm!.map_count;
+      return mlock(t, 2, 2);
+    },
+    ENOMEM,
+  ],
+  ["munlock: a range that wraps", (t) => t.sys.munlock(-4096, 8192), EINVAL],
+  ["munlock: nothing mapped", (t) => t.sys.munlock(at(8), 4096), ENOMEM],
+  [
+    "munlock: needs no right",
+    (t) => {
+      mlock(t, 0, 8);
+      limit(t, 0);
+      return t.sys.munlock(at(0), bytes(8));
+    },
+    0,
+  ],
+  [
+    "mlockall: no flags, before no right",
+    (t) => {
+      limit(t, 0);
+      return t.sys.mlockall(0);
+    },
+    EINVAL,
+  ],
+  ["mlockall: MCL_ONFAULT alone", (t) => t.sys.mlockall(MCL_ONFAULT), EINVAL],
+  ["mlockall: an unknown flag", (t) => t.sys.mlockall(MCL_CURRENT | 8), EINVAL],
+  [
+    "mlockall: no right to, before over the limit",
+    (t) => {
+      limit(t, 0);
+      return t.sys.mlockall(MCL_CURRENT);
+    },
+    EPERM,
+  ],
+  [
+    "mlockall: more mapped than may be locked",
+    (t) => {
+      limit(t, 7);
+      return t.sys.mlockall(MCL_CURRENT | MCL_FUTURE);
+    },
+    ENOMEM,
+  ],
+  [
+    "mlockall: only for the future, the limit does not matter",
+    (t) => {
+      limit(t, 7);
+      return t.sys.mlockall(MCL_FUTURE);
+    },
+    0,
+  ],
+];
+
+describe("mlock: refused", () => {
+  errnoTable(eight, rows);
+
+  TEST_F(eight, "what comes before a hole is locked, but not filled", (t) => {
+    expect(mlock(t, 4, 8)).to.equal(-ENOMEM);
+    expect(ranges(t)).to.equal("0-4 4-8");
+    expect(vmFlags(t, 4)).to.include("lo");
+    expect(places(t, 4, 4)).to.equal("----");
+    expect(locked(t)).to.equal(4);
+  });
+
+  TEST_F(eight, "memory that cannot be read is locked all the same", (t) => {
+    map(t, 0, 8, { prot: PROT_NONE });
+    expect(mlock(t, 0, 8)).to.equal(-ENOMEM);
+    expect(vmFlags(t, 0)).to.include("lo");
+  });
+});
+
+describe("mlock: what counts", () => {
+  TEST_F(eight, "pages that are locked already do not count again", (t) => {
+    mlock(t, 0, 4);
+    limit(t, 6);
+    expect(mlock(t, 0, 8)).to.equal(-ENOMEM);
+    expect(mlock(t, 0, 6)).to.equal(0);
+    expect(mlock(t, 2, 4)).to.equal(0);
+    expect(locked(t)).to.equal(6);
+  });
+
+  TEST_F(eight, "every page that a byte of the range is in", (t) => {
+    expect(t.sys.mlock(at(1) + 4095, 2)).to.equal(0);
+    expect(ranges(t)).to.equal("0-1 1-3 3-8");
+  });
+
+  TEST_F(eight, "munmap gives back, fork does not inherit", (t) => {
+    mlock(t, 0, 8);
+    t.inChild(() => {
+      expect(locked(t)).to.equal(0);
+      expect(vmFlags(t, 0)).to.not.include("lo");
+    });
+    t.sys.munmap(at(2), bytes(3));
+    expect(locked(t)).to.equal(5);
+  });
+
+  TEST_F(eight, "MLOCK_ONFAULT counts at once and fills nothing; smaps has no name for it", (t) => {
+    expect(t.sys.mlock2(at(0), bytes(8), MLOCK_ONFAULT)).to.equal(0);
+    expect(locked(t)).to.equal(8);
+    expect(places(t, 0, 8)).to.equal("--------");
+    expect(vmFlags(t, 0)).to.include.members(["lo", "??"]);
+    expect(mlock(t, 0, 4), "and mlock makes it a full lock").to.equal(0);
+    expect(vmFlags(t, 0)).to.include("lo").and.not.include("??");
+    expect(places(t, 0, 8)).to.equal("....----");
+  });
+
+  TEST_F(eight, "device memory is neither locked nor counted", (t) => {
+    const flags = vm_flags_or(VM_IO, VM_PFNMAP);
+    t.k.current.files.set(9, t.kernel.open_device(t.k, "/dev/mem", FMODE_READ | FMODE_WRITE, flags));
+    map(t, 16, 4, { flags: MAP_SHARED, fd: 9 });
+    expect(mlock(t, 16, 4)).to.equal(0);
+    expect(vmFlags(t, 16)).to.not.include("lo");
+    expect(locked(t)).to.equal(0);
+  });
+});
+
+describe("mlockall", () => {
+  TEST_F(eight, "MCL_CURRENT locks and fills what there is", (t) => {
+    map(t, 16, 2, { prot: PROT_READ });
+    map(t, 24, 2, { prot: PROT_NONE });
+    expect(t.sys.mlockall(MCL_CURRENT)).to.equal(0);
+    expect(places(t, 0, 8) + places(t, 16, 2) + places(t, 24, 2)).to.equal("........zz--");
+    expect(locked(t)).to.equal(t.k.current.mm!.total_vm);
+    map(t, 32, 1);
+    expect(vmFlags(t, 32)).to.not.include("lo");
+  });
+
+  TEST_F(eight, "MCL_FUTURE locks what comes, and a new call forgets it", (t) => {
+    expect(t.sys.mlockall(MCL_FUTURE)).to.equal(0);
+    map(t, 16, 2);
+    expect([vmFlags(t, 0)!.includes("lo"), vmFlags(t, 16)!.includes("lo")]).to.deep.equal([false, true]);
+    expect(t.sys.mlockall(MCL_CURRENT)).to.equal(0);
+    map(t, 32, 2);
+    expect(vmFlags(t, 32)).to.not.include("lo");
+  });
+
+  TEST_F(eight, "MCL_FUTURE | MCL_ONFAULT", (t) => {
+    expect(t.sys.mlockall(MCL_FUTURE | MCL_ONFAULT)).to.equal(0);
+    map(t, 16, 2);
+    expect(vmFlags(t, 16)).to.include.members(["lo", "??"]);
+  });
+
+  TEST_F(eight, "under MCL_FUTURE, a mapping or a heap over the limit is refused", (t) => {
+    limit(t, 4);
+    expect(t.sys.mlockall(MCL_FUTURE)).to.equal(0);
+    expect(t.sys.mmap(at(16), bytes(5), RW, ANON, -1, 0)).to.equal(-EAGAIN);
+    const brk = t.sys.brk(0);
+    expect(t.sys.brk(brk + bytes(5))).to.equal(brk);
+    expect(t.sys.brk(brk + bytes(4))).to.equal(brk + bytes(4));
+    expect(locked(t)).to.equal(4);
+  });
+
+  TEST_F(eight, "munlockall: nothing is locked any more, now or in future", (t) => {
+    t.sys.mlockall(MCL_CURRENT | MCL_FUTURE);
+    expect(t.sys.munlockall()).to.equal(0);
+    map(t, 16, 2);
+    expect(locked(t)).to.equal(0);
+    expect(vmFlags(t, 16)).to.not.include("lo");
+  });
+});
