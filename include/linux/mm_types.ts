@@ -4,6 +4,7 @@ import type { maple_tree } from "../../lib/maple_tree.js";
 import type { Machine } from "../machine.js";
 import type { file } from "./fs.js";
 import type { page_owner } from "./mem_map.js";
+import type { mempolicy } from "./mempolicy.js";
 import { PTRS_PER_PTE } from "./types.js";
 import { vm_flags, type vm_flags_t } from "./vm_flags.js";
 
@@ -66,8 +67,8 @@ export class vm_area_struct {
   anon_vma_chain: anon_vma_chain[] = [];
   /** Name given with PR_SET_VMA_ANON_NAME. */
   anon_name: string | null = null;
-  /** Memory policy; null for the task's. Compared by identity when VMAs merge. */
-  vm_policy: object | null = null;
+  /** Memory policy; null for the task's. */
+  vm_policy: mempolicy | null = null;
   /** Userfaultfd that watches the range. Compared by identity when VMAs merge. */
   vm_userfaultfd_ctx: object | null = null;
   vm_private_data: unknown = null;

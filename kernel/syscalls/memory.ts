@@ -6,6 +6,7 @@ import { CAP_SYS_NICE } from "../../include/linux/sched.js";
 import { offset_in_page, PAGE_SIZE, toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { do_madvise, process_madvise_behavior_valid } from "../../mm/madvise.js";
+import { sys_mbind } from "../../mm/mempolicy.js";
 import { sys_mincore } from "../../mm/mincore.js";
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from "../../mm/mlock.js";
 import { is_file_hugepages, sys_brk, vm_mmap_pgoff, vm_munmap } from "../../mm/mmap.js";
@@ -132,6 +133,12 @@ export function memory_calls(k: Machine) {
     munlockall: (): number => sys_munlockall(k),
     msync: (addr: Arg, len: Arg, flags: Arg): number => sys_msync(k, toULong(addr), toULong(len), int(flags)),
     mincore: (addr: Arg, len: Arg, vec?: Uint8Array | null): number => sys_mincore(k, toULong(addr), toULong(len), vec),
+    /** `nmask`: nodes, a bit each; null for none. */
+    mbind: (addr: Arg, len: Arg, mode: Arg, nmask: Arg | null, maxnode: Arg, flags: Arg): number => {
+      if (!k.config.NUMA) return -ENOSYS;
+      const nodes = nmask === null ? null : BigInt(nmask);
+      return sys_mbind(k, toULong(addr), toULong(len), int(mode), nodes, toULong(maxnode), int(flags));
+    },
     brk: (addr: Arg): number => sys_brk(k, toULong(addr)),
     prctl: (option: Arg, arg2: Arg, arg3: Arg, arg4: Arg, arg5: Arg | string | null): number => {
       const last = typeof arg5 === "string" || arg5 === null ? arg5 : toULong(arg5);

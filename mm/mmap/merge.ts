@@ -3,6 +3,7 @@
 import { fput, get_file } from "../../fs/file_table.js";
 import { VM_BUG_ON } from "../../include/linux/bug.js";
 import { type file, mapping_allow_writable, mapping_unmap_writable } from "../../include/linux/fs.js";
+import { type mempolicy, mpol_equal } from "../../include/linux/mempolicy.js";
 import { VM_ACCESS_FLAGS, VM_MAYWRITE, VM_SHARED, VM_SPECIAL, vma_pages } from "../../include/linux/mm.js";
 import type { anon_vma, mm_struct, vm_area_struct } from "../../include/linux/mm_types.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
@@ -271,7 +272,7 @@ export function vma_merge(
   av: anon_vma | null,
   f: file | null,
   pgoff: number,
-  policy: object | null,
+  policy: mempolicy | null,
   uffd_ctx: object | null,
   anon_name: string | null,
 ): vm_area_struct | undefined {
@@ -282,12 +283,12 @@ export function vma_merge(
   const merge_prev =
     prev !== undefined &&
     prev.vm_end === addr &&
-    prev.vm_policy === policy &&
+    mpol_equal(prev.vm_policy, policy) &&
     can_vma_merge_after(prev, flags, av, f, pgoff, uffd_ctx, anon_name);
   const merge_next =
     next !== undefined &&
     next.vm_start === end &&
-    next.vm_policy === policy &&
+    mpol_equal(next.vm_policy, policy) &&
     can_vma_merge_before(next, flags, av, f, pgoff + pglen, uffd_ctx, anon_name);
   let err = -1;
   let res = prev;
@@ -312,7 +313,7 @@ export function vma_merge(
 function anon_vma_compatible(a: vm_area_struct, b: vm_area_struct): boolean {
   return (
     a.vm_end === b.vm_start &&
-    a.vm_policy === b.vm_policy &&
+    mpol_equal(a.vm_policy, b.vm_policy) &&
     a.vm_file === b.vm_file &&
     vm_flags_value(vm_flags_andnot(a.vm_flags, VM_ACCESS_FLAGS)) ===
       vm_flags_value(vm_flags_andnot(b.vm_flags, VM_ACCESS_FLAGS)) &&

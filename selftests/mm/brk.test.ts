@@ -56,55 +56,55 @@ const obstacles: readonly [string, (t: T) => void][] = [
 describe("brk: what stops it", () => {
   for (const [title, hinder] of obstacles) {
     TEST_F(heap, title, (t) => {
-      expect(brk(t as T, 4)).to.equal(4);
-      hinder(t as T);
-      expect(brk(t as T, 8)).to.equal(4);
+      expect(brk(t, 4)).to.equal(4);
+      hinder(t);
+      expect(brk(t, 8)).to.equal(4);
     });
   }
 
   TEST_F(heap, "one page further away is far enough", (t) => {
-    mapAt(t as T, 9, 1, PROT_READ);
-    mapAt(t as T, 20 + 257, 4, RW, MAP_GROWSDOWN);
-    expect(brk(t as T, 8)).to.equal(8);
+    mapAt(t, 9, 1, PROT_READ);
+    mapAt(t, 20 + 257, 4, RW, MAP_GROWSDOWN);
+    expect(brk(t, 8)).to.equal(8);
     t.sys.munmap(t.self + bytes(9), bytes(1));
-    expect(brk(t as T, 20)).to.equal(20);
+    expect(brk(t, 20)).to.equal(20);
   });
 
   TEST_F(heap, "below its start, and where no address is", (t) => {
-    expect(brk(t as T, 4)).to.equal(4);
-    expect(brk(t as T, -1)).to.equal(4);
+    expect(brk(t, 4)).to.equal(4);
+    expect(brk(t, -1)).to.equal(4);
     expect(t.sys.brk(0)).to.equal(t.self + bytes(4));
     expect(t.sys.brk(-4096)).to.equal(t.self + bytes(4));
     expect(t.sys.brk(2 ** 47)).to.equal(t.self + bytes(4));
   });
 
   TEST_F(heap, "to shrink where all of it was unmapped", (t) => {
-    brk(t as T, 4);
+    brk(t, 4);
     t.sys.munmap(t.self, bytes(4));
-    expect(brk(t as T, 2)).to.equal(4);
+    expect(brk(t, 2)).to.equal(4);
   });
 });
 
 describe("brk: the heap", () => {
   TEST_F(heap, "within a page nothing is mapped or unmapped", (t) => {
     expect(t.sys.brk(t.self + 1)).to.equal(t.self + 1);
-    expect(near(t as T)).to.equal("0-1");
+    expect(near(t)).to.equal("0-1");
     expect(t.sys.brk(t.self + 4096)).to.equal(t.self + 4096);
-    expect(near(t as T)).to.equal("0-1");
+    expect(near(t)).to.equal("0-1");
     expect(t.sys.brk(t.self)).to.equal(t.self);
-    expect(near(t as T)).to.equal("");
+    expect(near(t)).to.equal("");
   });
 
   TEST_F(heap, "it grows as one mapping, called [heap]", (t) => {
-    brk(t as T, 2);
+    brk(t, 2);
     t.sys.store(t.self, 42);
-    brk(t as T, 8);
-    expect(near(t as T)).to.equal("0-8");
+    brk(t, 8);
+    expect(near(t)).to.equal("0-8");
     const row = t.smaps().find((vma) => vma.start === t.self)!;
     expect(row).to.include({ name: "[heap]", perms: "rw-p" });
     expect(row.VmFlags).to.deep.equal(["rd", "wr", "mr", "mw", "me", "ac"]);
-    brk(t as T, 1);
-    expect(near(t as T)).to.equal("0-1");
+    brk(t, 1);
+    expect(near(t)).to.equal("0-1");
     expect(t.sys.load(t.self)).to.deep.equal({ val: 42 });
   });
 
@@ -113,30 +113,30 @@ describe("brk: the heap", () => {
   //   |bb|            |bb|hhhh|
   //       ^^^^   ->
   TEST_F(heap, "what ends where it starts stays by itself", (t) => {
-    mapAt(t as T, -2, 2);
-    expect(brk(t as T, 4)).to.equal(4);
-    expect(near(t as T)).to.equal("-2-0 0-4");
+    mapAt(t, -2, 2);
+    expect(brk(t, 4)).to.equal(4);
+    expect(near(t)).to.equal("-2-0 0-4");
   });
 
   //   |hh|xxx|           |hh|xxx|hhh|
   //           ^^^   ->
   TEST_F(heap, "a part that differs does not grow", (t) => {
-    brk(t as T, 5);
+    brk(t, 5);
     t.sys.madvise(t.self + bytes(2), bytes(3), MADV_DONTFORK);
-    brk(t as T, 8);
-    expect(near(t as T)).to.equal("0-2 2-5 5-8");
+    brk(t, 8);
+    expect(near(t)).to.equal("0-2 2-5 5-8");
   });
 
   TEST_F(heap, "under MCL_FUTURE it is locked and filled", (t) => {
     t.sys.mlockall(MCL_FUTURE);
-    brk(t as T, 4);
+    brk(t, 4);
     expect(t.smaps().find((vma) => vma.start === t.self)!.pages).to.equal("aaaa");
     expect(t.k.current.mm!.locked_vm).to.equal(4);
   });
 
   TEST_F(heap, "it belongs to the child, too", (t) => {
-    brk(t as T, 4);
+    brk(t, 4);
     t.inChild(() => expect(brk(t as T, 6)).to.equal(6));
-    expect(near(t as T)).to.equal("0-4");
+    expect(near(t)).to.equal("0-4");
   });
 });

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** What user space passes to mbind() (uapi/linux/mempolicy.h). */
+export const MPOL_DEFAULT = 0;
+export const MPOL_PREFERRED = 1;
+export const MPOL_BIND = 2;
+export const MPOL_INTERLEAVE = 3;
+export const MPOL_LOCAL = 4;
+export const MPOL_PREFERRED_MANY = 5;
+export const MPOL_MAX = 6;
+
+export const MPOL_F_STATIC_NODES = 1 << 15;
+export const MPOL_F_RELATIVE_NODES = 1 << 14;
+export const MPOL_F_NUMA_BALANCING = 1 << 13;
+
+export const MPOL_MF_STRICT = 1 << 0;
+export const MPOL_MF_MOVE = 1 << 1;
+export const MPOL_MF_MOVE_ALL = 1 << 2;
