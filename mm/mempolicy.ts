@@ -25,6 +25,7 @@ import {
   MPOL_PREFERRED,
 } from "../uapi/mempolicy.js";
 import { find_vma, split_vma, vma_merge } from "./mmap.js";
+import { lru_cache_disable, lru_cache_enable } from "./swap.js";
 
 const MPOL_MODE_FLAGS = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES | MPOL_F_NUMA_BALANCING;
 const USER_NODEMASK = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES;
@@ -165,8 +166,11 @@ export function sys_mbind(
   const looks = mode === MPOL_DEFAULT ? flags & ~MPOL_MF_STRICT : flags;
   if (looks && !(nodes & NODE_0)) not_modelled("mm/mempolicy.c: pages that are to be moved within their node");
   const mm = k.current.mm!;
+  const moves = (flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL)) !== 0;
+  if (moves) lru_cache_disable(k);
   mmap_write_lock(mm);
   const error = mbind_locked(k, start, end, policy);
   mmap_write_unlock(mm);
+  if (moves) lru_cache_enable(k);
   return error;
 }

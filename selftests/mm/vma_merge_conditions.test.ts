@@ -25,7 +25,7 @@ import { advise, ANON, at, bytes, map, memfd, ranges, SHARED_ANON, type T, touch
 const window = FIXTURE("window");
 
 /** A device whose mappings have such flags; with `close`, its driver wants to hear when one goes. Its descriptor. */
-function device(t: T, flags: vm_flags_t, close?: () => undefined): number {
+function device(t: T, flags: vm_flags_t, close?: () => void): number {
   const ops = close === undefined ? undefined : { name: "device_with_close", close };
   t.k.current.files.set(9, t.kernel.open_device(t.k, "/dev/thing", FMODE_READ | FMODE_WRITE, flags, ops));
   return 9;
@@ -131,7 +131,9 @@ describe("vma_merge: drivers", () => {
   //        ^^  ->
   TEST_F(window, "a driver with close(): mremap grows it, without a merge", (t) => {
     let closed = 0;
-    const fd = device(t, VM_NONE, () => void closed++);
+    const fd = device(t, VM_NONE, () => {
+      closed++;
+    });
     map(t, 0, 4, { flags: MAP_SHARED, fd });
     map(t, 6, 2, { flags: MAP_SHARED, fd, pgoff: 6 });
     expect(t.sys.mremap(at(0), bytes(4), bytes(6), 0)).to.equal(at(0));
