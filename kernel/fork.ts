@@ -2,6 +2,7 @@
 /** VMAs, address spaces and tasks: how they are made, copied and freed (kernel/fork.c). */
 import { maple_tree } from "../lib/maple_tree.js";
 import { get_file } from "../fs/file_table.js";
+import { userfaultfd_forget } from "../fs/userfaultfd.js";
 import { mapping_allow_writable, type file } from "../include/linux/fs.js";
 import {
   VM_ACCOUNT,
@@ -99,7 +100,7 @@ function dup_vma(k: Machine, mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_stru
   }
   const tmp = vm_area_dup(k, mpnt);
   tmp.vm_mm = mm;
-  tmp.vm_userfaultfd_ctx = null;
+  userfaultfd_forget(tmp);
   if (vm_flags_test(tmp.vm_flags, VM_WIPEONFORK)) {
     tmp.anon_vma = null;
   } else if (anon_vma_fork(k, tmp, mpnt)) {

@@ -3,6 +3,7 @@
  * Page faults (mm/memory.c): from handle_mm_fault down to anonymous pages. File faults are in memory/fault.ts, copy on
  * write in memory/cow.ts, unmapping in memory/zap.ts, fork's copy in memory/copy.ts, tables in memory/pgtables.ts.
  */
+import { handle_userfault } from "../fs/userfaultfd.js";
 import { not_modelled } from "../include/linux/bug.js";
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from "../include/linux/gfp.js";
 import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
@@ -70,7 +71,7 @@ export {
 /**
  * Gives an anonymous VMA its page: the zero page to a reader, a new one to a writer.
  * @kernel mm/memory.c:do_anonymous_page
- * @fidelity mirrored (order 0, no userfaultfd)
+ * @fidelity mirrored (order 0)
  */
 function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const vma = vmf.vma;
@@ -78,6 +79,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const table = vmf.table ?? pte_alloc(k, vma.vm_mm, vmf.address);
   if (table === null) return VM_FAULT_OOM;
   vmf.table = table;
+  if (vma.vm_userfaultfd_ctx !== null) handle_userfault();
   if (!(vmf.flags & FAULT_FLAG_WRITE)) {
     if (pte_none(table, vmf.ptei)) set_pte(table, vmf.ptei, k.zero_pfn, vm_page_prot(vma) | _PAGE_SPECIAL);
     return 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Moving and resizing mappings (mm/mremap.c). Addresses and lengths are bytes. */
+import { userfaultfd_forget } from "../fs/userfaultfd.js";
 import { not_modelled } from "../include/linux/bug.js";
 import {
   VM_ACCOUNT,
@@ -188,7 +189,9 @@ function move_vma(
   const moved = move_page_tables(k, vma, old_addr, new_vma, new_addr, old_len);
   err = moved < old_len ? -ENOMEM : (vma.vm_ops?.mremap?.(k, new_vma) ?? 0);
   let result = new_addr;
-  if (err) {
+  if (!err) {
+    userfaultfd_forget(new_vma);
+  } else {
     move_page_tables(k, new_vma, new_addr, vma, old_addr, moved);
     vma = new_vma;
     old_len = new_len;

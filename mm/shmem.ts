@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Memory that files stand for (mm/shmem.c): memfd, shared anonymous memory. Size changes and file calls: mm/shmem/. */
+import { handle_userfault } from "../fs/userfaultfd.js";
 import { not_modelled } from "../include/linux/bug.js";
 import { address_space, file, type file_operations, FMODE_READ, FMODE_WRITE, inode } from "../include/linux/fs.js";
 import type { shmem_inode_info } from "../include/linux/fs.js";
@@ -195,6 +196,7 @@ function shmem_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     k.hooks.yieldPoint("shmem_fault", { address: vmf.address, index: vmf.pgoff, dropped });
     return dropped ? VM_FAULT_RETRY : VM_FAULT_NOPAGE;
   }
+  if (vmf.vma.vm_userfaultfd_ctx !== null && host.i_mapping.i_pages.load(vmf.pgoff) === 0) handle_userfault();
   const page = shmem_get_folio(k, host, vmf.pgoff, SGP_CACHE);
   if (page < 0) return page === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   vmf.page = page;

@@ -21,6 +21,7 @@ export const RLIM_INFINITY = Infinity;
 
 export const CAP_IPC_LOCK = 14;
 export const CAP_SYS_RAWIO = 17;
+export const CAP_SYS_PTRACE = 19;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_NICE = 23;
 export const CAP_SYS_RESOURCE = 24;
@@ -63,6 +64,13 @@ export class task_struct {
     this.rlim = new Array<number>(RLIM_NLIMITS).fill(RLIM_INFINITY);
     this.rlim_max = [...this.rlim];
     this.rlim[RLIMIT_STACK] = 8 << 20;
-    this.capabilities = new Set([CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE]);
+    this.capabilities = new Set([
+      CAP_IPC_LOCK,
+      CAP_SYS_RAWIO,
+      CAP_SYS_PTRACE,
+      CAP_SYS_ADMIN,
+      CAP_SYS_NICE,
+      CAP_SYS_RESOURCE,
+    ]);
   }
 }

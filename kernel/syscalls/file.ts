@@ -2,6 +2,7 @@
 /** System calls on open files. */
 import { fput, get_file } from "../../fs/file_table.js";
 import { do_sys_open, fd_install, vfs_fallocate } from "../../fs/open.js";
+import { sys_userfaultfd } from "../../fs/userfaultfd.js";
 import { not_modelled } from "../../include/linux/bug.js";
 import { FMODE_READ, FMODE_WRITE, is_regular } from "../../include/linux/fs.js";
 import { toULong, type ulong } from "../../include/linux/types.js";
@@ -102,6 +103,7 @@ export function file_calls(k: Machine) {
     },
     /** Opens a path that kernel/devices.ts or a test has made known. */
     open: (path: string, flags: Arg): number => do_sys_open(k, path, int(flags)),
+    userfaultfd: (flags: Arg): number => sys_userfaultfd(k, int(flags)),
     close: (fd: Arg): number => close(k, int(fd)),
     dup: (fd: Arg): number => dup(k, int(fd)),
     dup2: (oldfd: Arg, newfd: Arg): number => dup2(k, int(oldfd), int(newfd)),
