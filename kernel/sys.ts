@@ -7,11 +7,7 @@ import type { ulong } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
 import { madvise_set_anon_name } from "../mm/madvise.js";
 import { EFAULT, EINVAL, EPERM } from "../uapi/errno.js";
-
-export const PR_SET_THP_DISABLE = 41;
-export const PR_GET_THP_DISABLE = 42;
-export const PR_SET_VMA = 0x53564d41;
-export const PR_SET_VMA_ANON_NAME = 0;
+import { PR_GET_THP_DISABLE, PR_SET_THP_DISABLE, PR_SET_VMA, PR_SET_VMA_ANON_NAME } from "../uapi/prctl.js";
 
 const ANON_VMA_NAME_MAX_LEN = 80;
 const INVALID_CHARS = "\\`$[]";

@@ -2,6 +2,7 @@
 /** The calls of a recording, made on a machine. */
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import { errnoNames } from "../../uapi/errno.js";
+import { PR_SET_VMA, PR_SET_VMA_ANON_NAME } from "../../uapi/prctl.js";
 import type { Syscalls } from "./kernel.js";
 import { type TraceStep, WINDOW_BASE, WINDOW_PAGES } from "./trace-format.js";
 
@@ -16,10 +17,6 @@ export interface Answer {
 
 /** File descriptors by slot. */
 export type Slots = (number | undefined)[];
-
-/** prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, …) */
-const PR_SET_VMA = 0x53564d41;
-const PR_SET_VMA_ANON_NAME = 0;
 
 type Run = (sys: Syscalls, a: readonly number[], slots: Slots, step: TraceStep) => Answer;
 

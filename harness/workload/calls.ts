@@ -6,6 +6,7 @@ import type { KernelModule, Machine, Syscalls, Task } from "../replay/kernel.js"
 import { openPath, install, known, move } from "./files.js";
 import type { StraceCall } from "./strace.js";
 import { fdOf, flagsOf, numberOf, stringOf } from "./symbols.js";
+import { PR_SET_VMA } from "../../uapi/prctl.js";
 
 /** What became of a call: made, with what the model returned; or left out, and why. */
 export type Outcome = { readonly ret: number } | { readonly skipped: string };
@@ -23,7 +24,6 @@ type Handler = (x: CallContext, call: StraceCall, a: readonly string[]) => Outco
 const MADV_NEWEST = mman.MADV_NOMOVABLE - 1;
 const MFD_HUGETLB = 4;
 const MAP_DROPPABLE = 0x08;
-const PR_SET_VMA = 0x53564d41;
 const PR_SET_THP_DISABLE = 41;
 
 const succeeded = (call: StraceCall): boolean => call.ret.errno === null && call.ret.value !== null;

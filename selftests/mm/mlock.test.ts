@@ -2,7 +2,6 @@
 /** mlock(), mlock2(), munlock(), mlockall(), munlockall(): what they refuse, and what counts against RLIMIT_MEMLOCK. */
 import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { VM_IO, VM_PFNMAP } from "../../include/linux/mm.js";
-import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
 import { vm_flags_or } from "../../include/linux/vm_flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
@@ -15,7 +14,7 @@ import {
   PROT_NONE,
   PROT_READ,
 } from "../../uapi/mman-common.js";
-import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
+import { errnoTable, type ErrnoRow, limitLocked } from "./lib/errnos.js";
 import { ANON, at, bytes, map, places, ranges, RW, type T, vmFlags } from "./lib/memory.js";
 
 const eight = FIXTURE("eight_pages", {
@@ -23,11 +22,6 @@ const eight = FIXTURE("eight_pages", {
     map(t, 0, 8);
   },
 });
-
-function limit(t: T, pages: number): void {
-  drop(t, CAP_IPC_LOCK);
-  t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(pages));
-}
 
 function locked(t: T): number {
   return t.k.current.mm!.locked_vm;
@@ -41,7 +35,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlock2: an unknown flag, before no right",
     (t) => {
-      limit(t, 0);
+      limitLocked(t, 0);
       return t.sys.mlock2(at(0), 4096, 2);
     },
     EINVAL,
@@ -49,7 +43,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlock: no right to, before nothing mapped",
     (t) => {
-      limit(t, 0);
+      limitLocked(t, 0);
       return mlock(t, 100, 1);
     },
     EPERM,
@@ -57,7 +51,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlock: over the limit, before a range that wraps",
     (t) => {
-      limit(t, 7);
+      limitLocked(t, 7);
       return t.sys.mlock(at(0), -8192);
     },
     ENOMEM,
@@ -90,7 +84,7 @@ const rows: readonly ErrnoRow[] = [
     "munlock: needs no right",
     (t) => {
       mlock(t, 0, 8);
-      limit(t, 0);
+      limitLocked(t, 0);
       return t.sys.munlock(at(0), bytes(8));
     },
     0,
@@ -98,7 +92,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlockall: no flags, before no right",
     (t) => {
-      limit(t, 0);
+      limitLocked(t, 0);
       return t.sys.mlockall(0);
     },
     EINVAL,
@@ -108,7 +102,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlockall: no right to, before over the limit",
     (t) => {
-      limit(t, 0);
+      limitLocked(t, 0);
       return t.sys.mlockall(MCL_CURRENT);
     },
     EPERM,
@@ -116,7 +110,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlockall: more mapped than may be locked",
     (t) => {
-      limit(t, 7);
+      limitLocked(t, 7);
       return t.sys.mlockall(MCL_CURRENT | MCL_FUTURE);
     },
     ENOMEM,
@@ -124,7 +118,7 @@ const rows: readonly ErrnoRow[] = [
   [
     "mlockall: only for the future, the limit does not matter",
     (t) => {
-      limit(t, 7);
+      limitLocked(t, 7);
       return t.sys.mlockall(MCL_FUTURE);
     },
     0,
@@ -152,7 +146,7 @@ describe("mlock: refused", () => {
 describe("mlock: what counts", () => {
   TEST_F(eight, "pages that are locked already do not count again", (t) => {
     mlock(t, 0, 4);
-    limit(t, 6);
+    limitLocked(t, 6);
     expect(mlock(t, 0, 8)).to.equal(-ENOMEM);
     expect(mlock(t, 0, 6)).to.equal(0);
     expect(mlock(t, 2, 4)).to.equal(0);
@@ -221,7 +215,7 @@ describe("mlockall", () => {
   });
 
   TEST_F(eight, "under MCL_FUTURE, a mapping or a heap over the limit is refused", (t) => {
-    limit(t, 4);
+    limitLocked(t, 4);
     expect(t.sys.mlockall(MCL_FUTURE)).to.equal(0);
     expect(t.sys.mmap(at(16), bytes(5), RW, ANON, -1, 0)).to.equal(-EAGAIN);
     const brk = t.sys.brk(0);

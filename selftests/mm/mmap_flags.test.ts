@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** mmap(): what its flags do, what it refuses, and in which order it looks. */
 import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
-import { CAP_IPC_LOCK, CAP_SYS_RAWIO, RLIMIT_AS, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
+import { CAP_SYS_RAWIO, RLIMIT_AS } from "../../include/linux/sched.js";
 import { VM_IO, VM_NONE } from "../../include/linux/mm.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import {
@@ -17,7 +17,7 @@ import {
   EPERM,
 } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/mman-common.js";
-import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
+import { drop, errnoTable, type ErrnoRow, limitLocked } from "./lib/errnos.js";
 import { ANON, at, bytes, map, memfd, places, RW, SHARED_ANON, type T, vmFlags } from "./lib/memory.js";
 import { openFile } from "./lib/tasks.js";
 
@@ -78,8 +78,7 @@ const anonymous: readonly ErrnoRow[] = [
     "a place that is taken, with MAP_FIXED_NOREPLACE, before MAP_LOCKED without the right",
     (t) => {
       map(t, 2, 1);
-      drop(t, CAP_IPC_LOCK);
-      t.sys.setrlimit(RLIMIT_MEMLOCK, 0);
+      limitLocked(t, 0);
       return mmap(t, ANON | uapi.MAP_FIXED_NOREPLACE | uapi.MAP_LOCKED);
     },
     EEXIST,
@@ -87,8 +86,7 @@ const anonymous: readonly ErrnoRow[] = [
   [
     "MAP_LOCKED without the right, before more than the limit",
     (t) => {
-      drop(t, CAP_IPC_LOCK);
-      t.sys.setrlimit(RLIMIT_MEMLOCK, 0);
+      limitLocked(t, 0);
       return mmap(t, uapi.MAP_ANONYMOUS | uapi.MAP_LOCKED);
     },
     EPERM,
@@ -96,8 +94,7 @@ const anonymous: readonly ErrnoRow[] = [
   [
     "MAP_LOCKED over RLIMIT_MEMLOCK, before a type that is none",
     (t) => {
-      drop(t, CAP_IPC_LOCK);
-      t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(3));
+      limitLocked(t, 3);
       return mmap(t, uapi.MAP_ANONYMOUS | uapi.MAP_LOCKED);
     },
     EAGAIN,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Where mmap() puts a mapping that has no fixed place, and how stacks grow. */
-import { RLIMIT_AS, RLIMIT_MEMLOCK, RLIMIT_STACK, CAP_IPC_LOCK } from "../../include/linux/sched.js";
+import { RLIMIT_AS, RLIMIT_STACK } from "../../include/linux/sched.js";
 import { expect, FIXTURE, FIXTURE_VARIANT, TEST_F } from "../../harness/kselftest/index.js";
 import { EEXIST, ENOMEM } from "../../uapi/errno.js";
 import {
@@ -12,7 +12,7 @@ import {
   PROT_NONE,
   PROT_READ,
 } from "../../uapi/mman-common.js";
-import { drop } from "./lib/errnos.js";
+import { limitLocked } from "./lib/errnos.js";
 import { ANON, at, bytes, map, ranges, RW, type T, vmFlags } from "./lib/memory.js";
 
 const GAP = 256;
@@ -167,8 +167,7 @@ describe("stacks", () => {
       "RLIMIT_MEMLOCK, when locked",
       (t) => {
         t.sys.mlock(at(1000), bytes(2));
-        drop(t, CAP_IPC_LOCK);
-        t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(11));
+        limitLocked(t, 11);
       },
     ],
     [

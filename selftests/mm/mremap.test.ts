@@ -2,7 +2,7 @@
 /** mremap(): what it refuses and in which order, and what becomes of both ends. */
 import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { VM_DONTEXPAND } from "../../include/linux/mm.js";
-import { CAP_IPC_LOCK, CAP_SYS_RAWIO, RLIMIT_AS, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
+import { CAP_SYS_RAWIO, RLIMIT_AS } from "../../include/linux/sched.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
 import {
@@ -13,7 +13,7 @@ import {
   OVERCOMMIT_NEVER,
   PROT_READ,
 } from "../../uapi/mman-common.js";
-import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
+import { drop, limitLocked, errnoTable, type ErrnoRow } from "./lib/errnos.js";
 import { at, bytes, map, mapMemfd, peek, ranges, SHARED_ANON, type T, touch, vmFlags } from "./lib/memory.js";
 
 const eight = FIXTURE("eight_pages", {
@@ -46,11 +46,6 @@ function limitMaps(t: T, more: number): void {
 function fixedSize(t: T): void {
   t.k.current.files.set(9, t.kernel.open_device(t.k, "/dev/ring", FMODE_READ | FMODE_WRITE, VM_DONTEXPAND));
   map(t, 16, 4, { flags: MAP_SHARED, fd: 9 });
-}
-
-function limitLocked(t: T, pages: number): void {
-  drop(t, CAP_IPC_LOCK);
-  t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(pages));
 }
 
 function limitSpace(t: T, more: number): void {

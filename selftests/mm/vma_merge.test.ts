@@ -17,10 +17,9 @@ import {
   MAP_SHARED,
   PROT_READ,
 } from "../../uapi/mman-common.js";
+import { PR_SET_VMA } from "../../uapi/prctl.js";
 import { advise, at, bytes, map, memfd, peek, ranges, RW, SHARED_ANON, type T, touch } from "./lib/memory.js";
 import { openFile } from "./lib/tasks.js";
-
-const PR_SET_VMA = 0x53564d41;
 
 /** A call that makes pages be as wanted, and one that makes them not. */
 interface Change {

@@ -6,10 +6,9 @@ import { vm_flags_or } from "../../include/linux/vm_flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, EBADF, EFAULT, EINVAL, ENOMEM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/mman-common.js";
+import { PR_SET_VMA } from "../../uapi/prctl.js";
 import { errnoTable, type ErrnoRow } from "./lib/errnos.js";
 import { advise, ANON, at, bytes, map, ranges, SHARED_ANON, type T, vmFlags } from "./lib/memory.js";
-
-const PR_SET_VMA = 0x53564d41;
 
 const eight = FIXTURE("eight_pages", {
   setup(t) {

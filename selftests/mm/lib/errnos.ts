@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Tables of system calls that are refused: each row has several things wrong, and the first one checked answers. */
+import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../../include/linux/sched.js";
 import { expect, type Fixture, TEST_F } from "../../../harness/kselftest/index.js";
 import { errnoNames } from "../../../uapi/errno.js";
-import type { T } from "./memory.js";
+import { bytes, type T } from "./memory.js";
 
 /** What is wrong, in the order in which it is checked; the call; the errno, 0 for success. */
 export type ErrnoRow = readonly [string, (t: T) => number, number];
@@ -20,6 +21,12 @@ export function errnoTable<Self, Param>(fixture: Fixture<Self, Param>, rows: rea
       expect(said(call(t))).to.equal(expected);
     });
   }
+}
+
+/** Lets the running task lock so many pages, and no more. */
+export function limitLocked(t: T, pages: number): void {
+  drop(t, CAP_IPC_LOCK);
+  t.sys.setrlimit(RLIMIT_MEMLOCK, bytes(pages));
 }
 
 /** Takes capabilities from the running task. */
