@@ -110,7 +110,10 @@ export class KtapJoin {
       return;
     }
     const result = RESULT.exec(text);
-    if (result === null) return void this.sink.line(text);
+    if (result === null) {
+      this.sink.line(text);
+      return;
+    }
     part.written++;
     const number = String(this.offset + Number(result[2]));
     this.sink.line(`${result[1] ?? ""}ok ${number} ${text.slice(result[0].length)}`);
