@@ -92,22 +92,8 @@ class SavedObject implements Saved {
   }
   restore(): void {
     const { live, keys, values } = this;
-    try {
-      for (let i = 0; i < keys.length; i++) if (live[keys[i]!] !== values[i]) live[keys[i]!] = values[i];
-    } catch {
-      this.redefine(); // freed and poisoned since: its fields are accessors that throw
-    }
+    for (let i = 0; i < keys.length; i++) if (live[keys[i]!] !== values[i]) live[keys[i]!] = values[i];
     if (Object.keys(live).length !== keys.length) this.dropNewKeys();
-  }
-  private redefine(): void {
-    for (const [i, key] of this.keys.entries()) {
-      Object.defineProperty(this.live, key, {
-        value: this.values[i],
-        writable: true,
-        enumerable: true,
-        configurable: true,
-      });
-    }
   }
   private dropNewKeys(): void {
     const had = new Set(this.keys);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Making and freeing VMAs: in v6.1 these are in kernel/fork.c, here with the mm files that need them. */
-import { KernelBug } from "../include/linux/bug.js";
 import { type mm_struct, vm_area_struct } from "../include/linux/mm_types.js";
 import type { vm_flags_t } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
@@ -45,19 +44,5 @@ export function vm_area_dup(_k: Machine, orig: vm_area_struct): vm_area_struct {
  * @fidelity mirrored
  */
 export function vm_area_free(k: Machine, vma: vm_area_struct): void {
-  if (k.config.DEBUG_VM) Object.defineProperties(vma, poison);
+  if (k.config.DEBUG_VM) vma.freed = true;
 }
-
-function poisoned(field: string): PropertyDescriptor {
-  const used = (): never => {
-    throw new KernelBug(`use after free: vm_area_struct.${field}`);
-  };
-  return { get: used, set: used, enumerable: true, configurable: true };
-}
-
-const poison: PropertyDescriptorMap = Object.fromEntries(
-  [
-    ...["vm_start", "vm_end", "vm_mm", "vm_flags", "vm_pgoff", "vm_file", "vm_ops", "anon_vma", "anon_vma_chain"],
-    ...["anon_name", "vm_policy", "vm_userfaultfd_ctx", "vm_private_data"],
-  ].map((field) => [field, poisoned(field)]),
-);

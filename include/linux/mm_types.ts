@@ -2,6 +2,7 @@
 /** VMAs, address spaces, page tables and faults (include/linux/mm_types.h). */
 import type { maple_tree } from "../../lib/maple_tree.js";
 import type { Machine } from "../machine.js";
+import { KernelBug } from "./bug.js";
 import type { file } from "./fs.js";
 import type { page_owner } from "./mem_map.js";
 import type { mempolicy } from "./mempolicy.js";
@@ -55,15 +56,16 @@ export interface vm_operations_struct {
 
 /** One mapping of an address space: [vm_start, vm_end) in bytes. */
 export class vm_area_struct {
-  vm_start: number;
-  vm_end: number;
-  vm_mm: mm_struct;
-  vm_flags: vm_flags_t;
-  /** Offset in the file, or for anonymous memory the address it was mapped at, in pages. */
-  vm_pgoff: number;
-  vm_file: file | null = null;
-  vm_ops: vm_operations_struct | null = null;
-  anon_vma: anon_vma | null = null;
+  private _vm_start: number;
+  private _vm_end: number;
+  private _vm_mm: mm_struct;
+  private _vm_flags: vm_flags_t;
+  private _vm_pgoff: number;
+  private _vm_file: file | null = null;
+  private _vm_ops: vm_operations_struct | null = null;
+  private _anon_vma: anon_vma | null = null;
+  /** Freed, with DEBUG_VM: a look at any of the fields above throws a KernelBug. */
+  freed = false;
   anon_vma_chain: anon_vma_chain[] = [];
   /** Name given with PR_SET_VMA_ANON_NAME. */
   anon_name: string | null = null;
@@ -76,12 +78,82 @@ export class vm_area_struct {
   vm_pkey = 0;
 
   constructor(mm: mm_struct, start: number, end: number, flags: vm_flags_t, pgoff: number) {
-    this.vm_mm = mm;
-    this.vm_start = start;
-    this.vm_end = end;
-    this.vm_flags = flags;
-    this.vm_pgoff = pgoff;
+    this._vm_mm = mm;
+    this._vm_start = start;
+    this._vm_end = end;
+    this._vm_flags = flags;
+    this._vm_pgoff = pgoff;
   }
+
+  get vm_start(): number {
+    if (this.freed) use_after_free("vm_start");
+    return this._vm_start;
+  }
+  set vm_start(to: number) {
+    if (this.freed) use_after_free("vm_start");
+    this._vm_start = to;
+  }
+  get vm_end(): number {
+    if (this.freed) use_after_free("vm_end");
+    return this._vm_end;
+  }
+  set vm_end(to: number) {
+    if (this.freed) use_after_free("vm_end");
+    this._vm_end = to;
+  }
+  get vm_mm(): mm_struct {
+    if (this.freed) use_after_free("vm_mm");
+    return this._vm_mm;
+  }
+  set vm_mm(to: mm_struct) {
+    if (this.freed) use_after_free("vm_mm");
+    this._vm_mm = to;
+  }
+  get vm_flags(): vm_flags_t {
+    if (this.freed) use_after_free("vm_flags");
+    return this._vm_flags;
+  }
+  set vm_flags(to: vm_flags_t) {
+    if (this.freed) use_after_free("vm_flags");
+    this._vm_flags = to;
+  }
+  /** Offset in the file, or for anonymous memory the address it was mapped at, in pages. */
+  get vm_pgoff(): number {
+    if (this.freed) use_after_free("vm_pgoff");
+    return this._vm_pgoff;
+  }
+  set vm_pgoff(to: number) {
+    if (this.freed) use_after_free("vm_pgoff");
+    this._vm_pgoff = to;
+  }
+  get vm_file(): file | null {
+    if (this.freed) use_after_free("vm_file");
+    return this._vm_file;
+  }
+  set vm_file(to: file | null) {
+    if (this.freed) use_after_free("vm_file");
+    this._vm_file = to;
+  }
+  get vm_ops(): vm_operations_struct | null {
+    if (this.freed) use_after_free("vm_ops");
+    return this._vm_ops;
+  }
+  set vm_ops(to: vm_operations_struct | null) {
+    if (this.freed) use_after_free("vm_ops");
+    this._vm_ops = to;
+  }
+  get anon_vma(): anon_vma | null {
+    if (this.freed) use_after_free("anon_vma");
+    return this._anon_vma;
+  }
+  set anon_vma(to: anon_vma | null) {
+    if (this.freed) use_after_free("anon_vma");
+    this._anon_vma = to;
+  }
+}
+
+function use_after_free(field: string): never {
+  throw new KernelBug(`use after free: vm_area_struct.${field}`);
 }
 
 /** Page table entry flags. An entry is its page frame and these; both 0 is pte_none. */
