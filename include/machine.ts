@@ -35,6 +35,8 @@ export interface Config {
   /** Pages between a growing stack and its neighbour. */
   stack_guard_gap: number;
   mmap_min_addr: number;
+  /** Do reads of anonymous memory take pages of their own, the zero page being none to map? */
+  mm_forbids_zeropage?: boolean;
   /** CONFIG_DEBUG_VM: freed VMAs are poisoned, and reading one throws. */
   DEBUG_VM: boolean;
 }

@@ -80,7 +80,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   if (table === null) return VM_FAULT_OOM;
   vmf.table = table;
   if (vma.vm_userfaultfd_ctx !== null) handle_userfault();
-  if (!(vmf.flags & FAULT_FLAG_WRITE)) {
+  if (!(vmf.flags & FAULT_FLAG_WRITE) && k.config.mm_forbids_zeropage !== true) {
     if (pte_none(table, vmf.ptei)) set_pte(table, vmf.ptei, k.zero_pfn, vm_page_prot(vma) | _PAGE_SPECIAL);
     return 0;
   }

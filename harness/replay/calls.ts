@@ -2,6 +2,7 @@
 /** The calls of a recording, made on a machine. */
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import { errnoNames } from "../../uapi/errno.js";
+import { MAP_FIXED, MAP_FIXED_NOREPLACE } from "../../uapi/mman-common.js";
 import { PR_SET_VMA, PR_SET_VMA_ANON_NAME } from "../../uapi/prctl.js";
 import type { Syscalls } from "./kernel.js";
 import { type TraceStep, WINDOW_BASE, WINDOW_PAGES } from "./trace-format.js";
@@ -40,7 +41,7 @@ function len(pages: number): number {
 }
 
 function fd(slots: Slots, slot: number): number {
-  return slot < 0 ? -1 : (slots[slot] ?? 0);
+  return slots[slot] ?? -1;
 }
 
 function access(
@@ -58,9 +59,18 @@ function memfd(sys: Syscalls, slots: Slots, slot: number, pages: number): Answer
   return answer(sys.ftruncate(made, len(pages)));
 }
 
-function mremap(sys: Syscalls, a: readonly number[]): Answer {
-  const ret = sys.mremap(addr(a[0]!), len(a[1]!), len(a[2]!), a[3]!, addr(a[4]!));
+function placed(ret: number): Answer {
   return ret < 0 ? answer(ret) : { ret: "0", to: (ret - WINDOW_BASE) / PAGE_SIZE };
+}
+
+/** Where a mapping went is part of the answer where the call left it open. */
+function mmap(sys: Syscalls, a: readonly number[], slots: Slots): Answer {
+  const ret = sys.mmap(addr(a[0]!), len(a[1]!), a[2]!, a[3]!, fd(slots, a[4]!), len(a[5]!));
+  return a[3]! & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? answer(ret) : placed(ret);
+}
+
+function mremap(sys: Syscalls, a: readonly number[]): Answer {
+  return placed(sys.mremap(addr(a[0]!), len(a[1]!), len(a[2]!), a[3]!, addr(a[4]!)));
 }
 
 function mincore(sys: Syscalls, a: readonly number[]): Answer {
@@ -75,7 +85,7 @@ function madviseBytes(sys: Syscalls, [start, length, behavior]: TraceStep["args"
 }
 
 const runs: Readonly<Record<string, Run>> = {
-  mmap: (sys, a, slots) => answer(sys.mmap(addr(a[0]!), len(a[1]!), a[2]!, a[3]!, fd(slots, a[4]!), len(a[5]!))),
+  mmap,
   munmap: (sys, a) => answer(sys.munmap(addr(a[0]!), len(a[1]!))),
   mprotect: (sys, a) => answer(sys.mprotect(addr(a[0]!), len(a[1]!), a[2]!)),
   madvise: (sys, a) => answer(sys.madvise(addr(a[0]!), len(a[1]!), a[2]!)),
@@ -102,9 +112,10 @@ function nameOf(step: TraceStep): string | null {
   return typeof name === "string" && name !== "" ? name : null;
 }
 
+/** Behind the end of a file there is no byte to read. */
 function pread(sys: Syscalls, from: number, pos: number): Answer {
   const ret = sys.pread(from, pos);
-  return ret < 0 ? answer(ret) : { ret: "0", val: ret };
+  return ret < 0 || ret > 255 ? answer(ret) : { ret: "0", val: ret };
 }
 
 /** Makes one call (not fork) of a recording as the machine's current task. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Runs one case of a recording on a machine and compares after every step. */
+import { RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
 import { type Answer, makeCall, type Slots } from "./calls.js";
 import type { KernelModule, Machine, Syscalls, Task } from "./kernel.js";
 import type { TraceCase, TraceStep, TraceVma } from "./trace-format.js";
@@ -196,6 +198,10 @@ export function runCase(kernel: KernelModule, k: Machine, c: TraceCase, options:
   const task = k.tasks.get(pid);
   if (task === undefined) throw new Error(`fork of the first task: ${String(pid)}`);
   k.current = task;
+  if (c.memlock !== undefined) {
+    task.capabilities.clear();
+    sys.setrlimit(RLIMIT_MEMLOCK, c.memlock * PAGE_SIZE);
+  }
   try {
     new CaseRun(kernel, k, sys, c.id, options).run(c.steps, [], "");
     sys.exit(0);

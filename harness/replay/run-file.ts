@@ -28,12 +28,36 @@ export function archOfCpu(cpu: string): string {
   return /(^|,)-pku\b/.test(cpu) ? "x86_64" : "x86_64-pku";
 }
 
-export function bootForTrace(kernel: KernelModule, cpu: string): Machine {
-  return kernel.boot({ memory: RECORDED_MEMORY, cpus: 1, arch: archOfCpu(cpu), seed: 1 });
-}
+/** A machine, made when it is wanted, on which cases run one after the other until one leaves it in disorder. */
+export class TraceMachine {
+  private readonly kernel: KernelModule;
+  private readonly like: Pick<TraceFile, "cpu" | "config">;
+  private k: Machine | null = null;
+  private run = 0;
 
-function broken(kernel: KernelModule, k: Machine, id: string): string[] {
-  return kernel.checkMachine(k).map((what) => `after ${id}: ${what}`);
+  constructor(kernel: KernelModule, like: Pick<TraceFile, "cpu" | "config">) {
+    this.kernel = kernel;
+    this.like = like;
+  }
+
+  runCase(c: TraceCase, options: CaseOptions): Divergence | null {
+    if (this.k === null || this.run % CASES_PER_MACHINE === 0) this.k = this.boot();
+    this.run++;
+    const divergence = runCase(this.kernel, this.k, c, options);
+    if (divergence !== null) this.k = null;
+    return divergence;
+  }
+
+  /** Invariants that do not hold after the last case. */
+  broken(id: string): string[] {
+    return this.k === null ? [] : this.kernel.checkMachine(this.k).map((what) => `after ${id}: ${what}`);
+  }
+
+  private boot(): Machine {
+    const { cpu, config } = this.like;
+    this.run = 0;
+    return this.kernel.boot({ memory: RECORDED_MEMORY, cpus: 1, arch: archOfCpu(cpu), seed: 1, config });
+  }
 }
 
 /** Runs these cases of a file in their order. */
@@ -45,20 +69,17 @@ export function runCases(
 ): FileResult {
   const result: FileResult = { passed: 0, divergences: [], broken: [] };
   const checkEvery = options.checkEvery ?? 0;
-  let k: Machine | null = null;
-  let run = 0;
+  const machine = new TraceMachine(kernel, file);
+  let sinceCheck = 0;
   for (const c of cases) {
-    if (k === null || run % CASES_PER_MACHINE === 0) k = bootForTrace(kernel, file.cpu);
-    run++;
-    const divergence = runCase(kernel, k, c, options);
+    const divergence = machine.runCase(c, options);
     if (divergence === null) {
       result.passed++;
-      if (checkEvery > 0 && run % checkEvery === 0) result.broken.push(...broken(kernel, k, c.id));
+      if (checkEvery > 0 && ++sinceCheck % checkEvery === 0) result.broken.push(...machine.broken(c.id));
       continue;
     }
+    sinceCheck = 0;
     result.divergences.push(divergence);
-    k = null;
-    run = 0;
     if (options.stop) break;
   }
   return result;

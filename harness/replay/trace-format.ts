@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Recordings of format mm-trace/1 (fixtures/traces): what a line may hold, and the reader. */
 import { z } from "zod";
+import type { Config } from "../../include/machine.js";
 import { errnoNames } from "../../uapi/errno.js";
 import { UserError } from "../errors.js";
 import { readLines } from "./lines.js";
@@ -29,6 +30,8 @@ export interface TraceStep {
 export interface TraceCase {
   readonly id: string;
   readonly line: number;
+  /** Where it is there: the process has no capabilities, and RLIMIT_MEMLOCK is so many pages (-1: none). */
+  readonly memlock?: number | undefined;
   readonly steps: readonly TraceStep[];
 }
 
@@ -36,6 +39,8 @@ export interface TraceFile {
   readonly path: string;
   readonly variant: string;
   readonly cpu: string;
+  /** What the kernel was configured with, where it was not as the recordings' kernel. */
+  readonly config: Partial<Config>;
   readonly cases: readonly TraceCase[];
 }
 
@@ -127,13 +132,25 @@ const Fork: z.ZodType = z.object({
   vmas,
 });
 
+const HeaderConfig = z.strictObject({
+  ANON_VMA_NAME: z.boolean(),
+  KSM: z.boolean(),
+  TRANSPARENT_HUGEPAGE: z.boolean(),
+  mm_forbids_zeropage: z.boolean(),
+  overcommit_memory: z.int().min(0).max(2),
+});
 const Header = z.object({
   format: z.literal("mm-trace/1", { error: "not of format mm-trace/1" }),
   kernel: z.string(),
   variant: z.string(),
   cpu: z.string(),
+  config: HeaderConfig.optional(),
 });
-const Case = z.object({ case: z.string().min(1), steps: z.array(z.unknown()) });
+const Case = z.object({
+  case: z.string().min(1),
+  memlock: z.int().min(-1).optional(),
+  steps: z.array(z.unknown()),
+});
 
 const TODO = "compare with shared/docs/TRACES.md or record it again";
 
@@ -175,7 +192,7 @@ function readCase(line: string, path: string, nr: number): TraceCase {
   const where = `${path}:${String(nr)}`;
   const c = check(Case, parseJson(line, where), where, "");
   const steps = c.steps.map((s, i) => readStep(s, where, `steps.${String(i)}`));
-  return { id: c.case, line: nr, steps };
+  return { id: c.case, line: nr, memlock: c.memlock, steps };
 }
 
 /** Does this first line say that a file is of format mm-trace/1? */
@@ -183,10 +200,14 @@ export function isTraceHeader(line: string): boolean {
   return line.startsWith("{") && line.includes('"mm-trace/');
 }
 
-/** Reads and checks a whole recording; bad input is a UserError that names file and line. */
-export function readTrace(path: string): TraceFile {
-  const lines = readLines(path);
+/** Checks the lines of a recording; bad input is a UserError that names `path` and line. */
+export function parseTrace(lines: readonly string[], path: string): TraceFile {
   const header = check(Header, parseJson(lines[0]!, `${path}:1`), `${path}:1`, "");
   const cases = lines.slice(1).map((line, i) => readCase(line, path, i + 2));
-  return { path, variant: header.variant, cpu: header.cpu, cases };
+  return { path, variant: header.variant, cpu: header.cpu, config: header.config ?? {}, cases };
+}
+
+/** Reads and checks a whole recording. */
+export function readTrace(path: string): TraceFile {
+  return parseTrace(readLines(path), path);
 }
