@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The program `patchproof`: commands, help, and one line on standard error for whatever goes wrong. */
 import { Command, CommanderError } from "commander";
+import { compareHostCommand } from "./commands/compare-host.js";
 import { addEvaluate } from "./commands/evaluate.js";
 import { replayCommand } from "./commands/replay.js";
 import { addVariant } from "./commands/variant.js";
@@ -29,6 +30,7 @@ export function makeProgram(): Command {
     .exitOverride();
   addEvaluate(program);
   replayCommand(program);
+  compareHostCommand(program);
   addVariant(program);
   return program;
 }

@@ -4,7 +4,7 @@ import type { Divergence } from "../replay/run-case.js";
 import { TraceMachine } from "../replay/run-file.js";
 import type { TraceCase, TraceStep } from "../replay/trace-format.js";
 import type { KernelModule } from "../variants/load.js";
-import type { Host } from "./host.js";
+import type { Environment, Host } from "./host.js";
 import { asModelled, knownDifference, type KnownList } from "./known.js";
 
 export interface Compared {
@@ -38,6 +38,10 @@ export class Comparer {
     this.host = host;
     this.model = new TraceMachine(kernel, host.environment);
     this.list = list;
+  }
+
+  get environment(): Environment {
+    return this.host.environment;
   }
 
   /** Compares after every call. Calls with a known difference are counted and left out, and the rest is compared. */

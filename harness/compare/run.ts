@@ -19,25 +19,35 @@ export function caseId(seed: number, index: number): string {
 
 class Differs extends Error {}
 
-/** Makes a case, compares it and, where it differs, shrinks it to the shortest that still does. */
-export async function compareMade(
+async function check<T>(
   comparer: Comparer,
-  seed: number,
-  index: number,
-  shrink: boolean,
-  made: fc.Arbitrary<MadeCase> = arbitraryCase(),
+  arbitrary: fc.Arbitrary<T>,
+  caseOf: (value: T) => TraceCase,
+  options: fc.Parameters<[T]>,
 ): Promise<Compared> {
-  const named = (c: MadeCase): TraceCase => ({ id: caseId(seed, index), line: 0, ...c });
-  let first: Compared | null = null;
-  const same = fc.asyncProperty(made, async (c) => {
-    const compared = await comparer.compare(named(c));
-    first ??= compared;
-    if (compared.divergence !== null) throw new Differs();
+  const compared: Compared[] = [];
+  const same = fc.asyncProperty(arbitrary, async (value) => {
+    const one = await comparer.compare(caseOf(value));
+    compared.push(one);
+    if (one.divergence !== null) throw new Differs();
   });
-  const options = { seed: seedOf(seed, index), numRuns: 1, unbiased: true, endOnFailure: !shrink };
-  const result = await fc.check(same, options);
+  const result = await fc.check(same, { numRuns: 1, ...options });
   if (result.errorInstance !== null && !(result.errorInstance instanceof Differs)) throw result.errorInstance;
-  if (result.counterexample === null) return first!;
-  const shortest = await comparer.compare(named(result.counterexample[0]));
-  return { ...shortest, known: first!.known };
+  const shortest = compared.findLast((one) => one.divergence !== null);
+  return shortest === undefined ? compared[0]! : { ...shortest, known: compared[0]!.known };
+}
+
+/** Makes a case, compares it and, where it differs, shrinks it to the shortest that still does. */
+export function compareMade(comparer: Comparer, seed: number, index: number, shrink: boolean): Promise<Compared> {
+  const named = (c: MadeCase): TraceCase => ({ id: caseId(seed, index), line: 0, ...c });
+  const options = { seed: seedOf(seed, index), unbiased: true, endOnFailure: !shrink };
+  return check(comparer, arbitraryCase(), named, options);
+}
+
+/** Compares a case that was given; what shrinks is the number of its calls. */
+export function compareGiven(comparer: Comparer, given: TraceCase, shrink: boolean): Promise<Compared> {
+  const kept = given.steps.map(() => true);
+  const chosen = fc.tuple(...kept.map(() => fc.boolean()));
+  const some = (keep: boolean[]): TraceCase => ({ ...given, steps: given.steps.filter((_, i) => keep[i]) });
+  return check(comparer, chosen, some, { examples: [[kept]], endOnFailure: !shrink });
 }
