@@ -16,9 +16,6 @@ export interface Compared {
   readonly known: ReadonlyMap<string, number>;
 }
 
-/** Name under which calls are counted that the model refuses. */
-export const NOT_MODELLED = "not-modelled";
-
 /** A case without one of its calls; `place` as a divergence names it ("3", "5.child.2"). */
 function without(steps: readonly TraceStep[], place: string): TraceStep[] {
   const [index, , ...inner] = place.split(".");
@@ -62,7 +59,8 @@ export class Comparer {
   }
 }
 
+/** The name under which a difference is counted: of its entry in the list, or what the model refuses; null for none. */
 function nameOf(d: Divergence, list: KnownList): string | null {
-  if (d.thrown?.startsWith("NotModelled") === true) return NOT_MODELLED;
-  return knownDifference(d, list)?.id ?? null;
+  const refused = /^NotModelled: (.*)/.exec(d.thrown ?? "");
+  return refused === null ? (knownDifference(d, list)?.id ?? null) : `the model refuses: ${refused[1]!}`;
 }

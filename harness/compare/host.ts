@@ -4,7 +4,7 @@ import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:chil
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { arch, platform, release } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Config } from "../../include/machine.js";
 import { UserError } from "../errors.js";
@@ -48,14 +48,14 @@ function readSetting(path: string): string {
   }
 }
 
-/** Compiles the agent into build/ unless that was done, and gives its path. */
-export function compileAgent(root: string = projectRoot(), compiler = "gcc"): string {
+/** Compiles the agent into `folder` unless that was done, and gives its path. */
+export function compileAgent(compiler = "gcc", folder = join(projectRoot(), "build", "host-agent")): string {
   if (platform() !== "linux" || arch() !== "x64") throw unusable(`this is ${platform()} on ${arch()}`);
-  const source = join(root, "harness", "compare", "agent.c");
+  const source = join(projectRoot(), "harness", "compare", "agent.c");
   const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
-  const program = join(root, "build", "host-agent", hash);
+  const program = join(folder, hash);
   if (existsSync(program)) return program;
-  mkdirSync(dirname(program), { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const temporary = `${program}.${String(process.pid)}.tmp`;
   const made = spawnSync(compiler, ["-O1", "-o", temporary, source], { encoding: "utf8" });
   if (made.error !== undefined) throw unusable(`${compiler} is missing (apt-get install gcc libc6-dev)`);

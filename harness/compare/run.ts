@@ -32,7 +32,8 @@ async function check<T>(
     if (one.divergence !== null) throw new Differs();
   });
   const result = await fc.check(same, { numRuns: 1, ...options });
-  if (result.errorInstance !== null && !(result.errorInstance instanceof Differs)) throw result.errorInstance;
+  const { errorInstance } = result;
+  if (errorInstance instanceof Error && !(errorInstance instanceof Differs)) throw errorInstance;
   const shortest = compared.findLast((one) => one.divergence !== null);
   return shortest === undefined ? compared[0]! : { ...shortest, known: compared[0]!.known };
 }
