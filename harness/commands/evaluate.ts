@@ -47,6 +47,9 @@ fixtures/placement/p512-cma128.fresh.json unless --memory or --cma change it.
 Writes reports/evaluation.json and reports/evaluation.md, and the verdict on standard output.
 A seed reproduces a run to the byte.
 
+--variants takes the names that patchproof variant lists; "patch" is the one that is evaluated.
+Without base among them nothing is compared; the selftests run where both base and patch are.
+
 Exit status: 0 when the evaluation was made, whatever the verdict; 2 for bad input.
 
 Examples:
