@@ -3,7 +3,15 @@
 import { markdownTable } from "markdown-table";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
-import { coverageTable, differenceTable, failureTable, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
+import {
+  coverageTable,
+  differenceTable,
+  failureTable,
+  patchWords,
+  placementTable,
+  SWEEP_LEGEND,
+  sweepTables,
+} from "./tables.js";
 
 function table(t: Table): string {
   if (t.rows.length === 0) return "none\n";
@@ -33,7 +41,7 @@ export function reportMarkdown(r: Report): string {
     r.patch.damage.length === 0 ? "" : `\nDamaged on the way, and repaired: ${r.patch.damage.join("; ")}.\n`;
   return [
     `# ${r.patch.subject ?? r.patch.file}\n`,
-    `${r.patch.file} (${r.patch.form}), ported as ${r.patch.port}, ${String(r.patch.addedLines)} added lines.${damage}`,
+    `${patchWords(r.patch)}.${damage}`,
     `Host: ${r.host.description}. Guest: ${r.workload.file}, ${String(r.workload.guestMiB)} MiB. Seed ${String(r.seed)}.\n`,
     `## Verdict\n\n**${r.verdict.headline}**\n`,
     sentences(r.verdict.sentences, "claim", "What holds:") +

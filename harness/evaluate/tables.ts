@@ -10,6 +10,13 @@ export interface Table {
   readonly numeric: readonly number[];
 }
 
+/** The patch in a sentence: file, form, what runs for it, what was left aside. */
+export function patchWords(p: Report["patch"]): string {
+  const runs = p.port === p.file ? "run as it stands" : `ported as ${p.port}`;
+  const aside = p.aside.length === 0 ? "" : `; no code, left aside: ${p.aside.join(", ")}`;
+  return `${p.file}: ${p.form}, ${runs}, ${String(p.addedLines)} added lines${aside}`;
+}
+
 function useTitle(uses: readonly Use[], id: string): string {
   return uses.find((u) => u.id === id)?.title ?? id;
 }

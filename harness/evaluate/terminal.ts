@@ -4,7 +4,7 @@ import Table3 from "cli-table3";
 import pc from "picocolors";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
-import { failureTable, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
+import { failureTable, patchWords, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
 
 const WIDTH = 80;
 const NONE = {
@@ -68,11 +68,7 @@ export function reportTerminal(r: Report): string {
   const order = (kind: Sentence["kind"]): Sentence[] => r.verdict.sentences.filter((s) => s.kind === kind);
   const parts = [
     pc.bold(r.patch.subject ?? r.patch.file),
-    wrap(
-      `${r.patch.file}: ${r.patch.form}, ported as ${r.patch.port}, ${String(r.patch.addedLines)} added lines`,
-      "  ",
-      "  ",
-    ),
+    wrap(patchWords(r.patch), "  ", "  "),
     ...r.patch.damage.map((d) => wrap(`repaired: ${d}`, "  ", "  ")),
     wrap(
       `host: ${r.host.description}; guest: ${r.workload.file}, ${String(r.workload.guestMiB)} MiB; seed ${String(r.seed)}`,
