@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The running kernel: agent.c, compiled once, in a child process that makes the calls. */
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
-import { arch, platform, release } from "node:os";
-import { join } from "node:path";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import { createInterface } from "node:readline";
 import type { Config } from "../../include/machine.js";
 import { UserError } from "../errors.js";
+import { compileForHost } from "../host-program.js";
 import type { TraceCase, TraceStep } from "../replay/trace-format.js";
-import { projectRoot } from "../root.js";
 import { caseText, readAnswer } from "./protocol.js";
 import { forbidden } from "./safety.js";
 
@@ -49,20 +47,12 @@ function readSetting(path: string): string {
 }
 
 /** Compiles the agent into `folder` unless that was done, and gives its path. */
-export function compileAgent(compiler = "gcc", folder = join(projectRoot(), "build", "host-agent")): string {
-  if (platform() !== "linux" || arch() !== "x64") throw unusable(`this is ${platform()} on ${arch()}`);
-  const source = join(projectRoot(), "harness", "compare", "agent.c");
-  const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
-  const program = join(folder, hash);
-  if (existsSync(program)) return program;
-  mkdirSync(folder, { recursive: true });
-  const temporary = `${program}.${String(process.pid)}.tmp`;
-  const made = spawnSync(compiler, ["-O1", "-o", temporary, source], { encoding: "utf8" });
-  if (made.error !== undefined) throw unusable(`${compiler} is missing (apt-get install gcc libc6-dev)`);
-  if (made.status !== 0)
-    throw unusable(`${compiler} cannot compile agent.c: ${made.stderr.trim().split("\n")[0] ?? ""}`);
-  renameSync(temporary, program);
-  return program;
+export function compileAgent(compiler?: string, folder?: string): string {
+  try {
+    return compileForHost("compare/agent.c", compiler, folder);
+  } catch (error) {
+    throw unusable(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function environmentOf(ready: string): Environment {
