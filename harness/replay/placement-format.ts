@@ -97,7 +97,7 @@ export type PlacementRun = z.infer<typeof Run>;
 export type PlacementBoot = z.infer<typeof Boot>;
 export type PlacementRecording = z.infer<typeof PlacementFile>;
 
-const TODO = "compare with shared/docs/TRACES.md or record it again";
+const TODO = "compare with docs/RECORDINGS.md or record it again";
 
 /** Line of a place in a text, from 1. */
 function lineAt(text: string, position: number): number {

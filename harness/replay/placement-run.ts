@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/** Makes the runs of a placement recording on a machine of the model, as shared/oracle/place.c made them on a kernel. */
+/** Makes the runs of a placement recording on a machine of the model, as they were made on a kernel. */
 import { ZONE_MOVABLE } from "../../include/linux/mmzone.js";
 import { _PAGE_PRESENT, type mm_struct } from "../../include/linux/mm_types.js";
 import { NR_FREE_CMA_PAGES, NR_FREE_PAGES, PGMIGRATE_FAIL, PGMIGRATE_SUCCESS } from "../../include/linux/vmstat.js";

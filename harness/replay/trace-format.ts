@@ -96,7 +96,7 @@ const Vma = z.tuple([
   z.string().regex(/^(?:[a-z?]{2}(?: [a-z?0-9]{2})*)?$/, "not VmFlags as in smaps"),
   z
     .string()
-    .regex(/^[-zacfTFkw]*$/, "has characters that TRACES.md does not name")
+    .regex(/^[-zacfTFkw]*$/, "has characters that docs/RECORDINGS.md does not name")
     .max(1024),
 ]);
 const vmas = z.array(Vma).optional();
@@ -152,7 +152,7 @@ const Case = z.object({
   steps: z.array(z.unknown()),
 });
 
-const TODO = "compare with shared/docs/TRACES.md or record it again";
+const TODO = "compare with docs/RECORDINGS.md or record it again";
 
 function complain(where: string, at: string, error: z.ZodError): never {
   const issue = error.issues[0]!;
