@@ -2,10 +2,9 @@
 /** /sys/kernel/debug/gup_test: pins from user space, for tests (mm/gup_test.c). */
 import { not_modelled } from "../include/linux/bug.js";
 import { FMODE_READ, FMODE_WRITE, file, inode, type file_operations } from "../include/linux/fs.js";
-import { GFP_KERNEL, __GFP_COMP, __GFP_NORETRY, __GFP_NOWARN, __GFP_ZERO } from "../include/linux/gfp.js";
+import { GFP_KERNEL, __GFP_ZERO } from "../include/linux/gfp.js";
 import { FOLL_LONGTERM } from "../include/linux/mm.js";
 import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js";
-import { MAX_ORDER } from "../include/linux/mmzone.js";
 import { pin_report_of } from "../include/linux/pin_report.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
@@ -20,46 +19,13 @@ import {
   type gup_test,
 } from "../uapi/gup_test.js";
 import { get_user_pages, is_longterm_pinnable_page, pin_user_pages, unpin_user_pages } from "./gup.js";
-import { __free_pages, alloc_pages } from "./page_alloc.js";
 import { put_page } from "./swap.js";
+import { kvfree, kvmalloc } from "./vmalloc.js";
 
 export const GUP_TEST_PATH = "/sys/kernel/debug/gup_test";
 
-/** Blocks of memory behind the array of page pointers, as kvcalloc() gets them. */
-interface kv_block {
-  pfn: number;
-  order: number;
-}
-
-/**
- * Memory for an array of pointers: one block, or if that is not to be had single pages.
- * @kernel mm/util.c:kvmalloc_node
- * @fidelity simplified: slab caches of small sizes are a page
- */
-function kvcalloc_pointers(k: Machine, n: number): kv_block[] | null {
-  const nr = Math.ceil((n * 8) / PAGE_SIZE);
-  const order = Math.ceil(Math.log2(Math.max(nr, 1)));
-  if (order < MAX_ORDER) {
-    const gfp = order > 0 ? __GFP_NORETRY | __GFP_NOWARN | __GFP_COMP : 0;
-    const pfn = alloc_pages(k, GFP_KERNEL | __GFP_ZERO | gfp, order);
-    if (pfn !== 0) return [{ pfn, order }];
-    if (order === 0) return null;
-  }
-  const blocks: kv_block[] = [];
-  for (let j = 0; j < nr; j++) {
-    const pfn = alloc_pages(k, GFP_KERNEL | __GFP_ZERO, 0);
-    if (pfn === 0) {
-      kvfree(k, blocks);
-      return null;
-    }
-    blocks.push({ pfn, order: 0 });
-  }
-  return blocks;
-}
-
-function kvfree(k: Machine, blocks: kv_block[]): void {
-  for (const b of blocks) __free_pages(k, b.pfn, b.order);
-}
+/** Bytes of a pointer. */
+const POINTER_SIZE = 8;
 
 /** Gets up to `nr` pages from `addr` on as the command says. */
 function get_some(
@@ -103,8 +69,8 @@ function verify_dma_pinned(k: Machine, cmd: number, pages: Uint32Array, nr_pages
 function __gup_test_ioctl(k: Machine, cmd: number, gup: gup_test): number {
   const mm = k.current.mm!;
   let nr_pages = Math.floor(gup.size / PAGE_SIZE);
-  const blocks = kvcalloc_pointers(k, nr_pages);
-  if (blocks === null) return -ENOMEM;
+  const array = kvmalloc(k, nr_pages * POINTER_SIZE, GFP_KERNEL | __GFP_ZERO);
+  if (array === null) return -ENOMEM;
   const pages = new Uint32Array(nr_pages);
   mmap_read_lock(mm);
   const end = gup.addr + gup.size;
@@ -130,7 +96,7 @@ function __gup_test_ioctl(k: Machine, cmd: number, gup: gup_test): number {
   if (cmd === GUP_BASIC_TEST) for (let j = 0; j < nr_pages; j++) put_page(k, pages[j]!);
   else unpin_user_pages(k, pages, nr_pages);
   mmap_read_unlock(mm);
-  kvfree(k, blocks);
+  kvfree(k, array);
   return 0;
 }
 

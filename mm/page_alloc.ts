@@ -124,7 +124,7 @@ export function gfp_to_alloc_flags_cma(gfp_mask: number, alloc_flags: number): n
  * @kernel mm/page_alloc.c:alloc_flags_nofragment
  * @fidelity mirrored
  */
-function alloc_flags_nofragment(k: Machine, ac: alloc_context, gfp_mask: number): number {
+export function alloc_flags_nofragment(k: Machine, ac: alloc_context, gfp_mask: number): number {
   const alloc_flags = gfp_mask & __GFP_KSWAPD_RECLAIM;
   const z = ac.zonelist[0]!;
   if (z.idx !== ZONE_NORMAL) return alloc_flags;

@@ -107,7 +107,7 @@ function rmqueue_bulk(
  * @kernel mm/page_alloc.c:rmqueue_pcplist
  * @fidelity simplified: nobody else holds the list's lock
  */
-function rmqueue_pcplist(k: Machine, z: zone, order: number, migratetype: number, alloc_flags: number): number {
+export function rmqueue_pcplist(k: Machine, z: zone, order: number, migratetype: number, alloc_flags: number): number {
   const pcp = z.pageset[k.cpu]!;
   pcp.free_factor >>= 1;
   const list = pcp.lists[order_to_pindex(migratetype, order)]!;

@@ -16,7 +16,6 @@ const DIRECTORY = join(projectRoot(), "fixtures", "placement");
 /** Recordings that the model does not meet yet, and by how much (docs/FIDELITY.md). */
 const NOT_MET: Readonly<Record<string, string>> = {
   "p256-cma64.sequence.json": "3 of 138 runs have up to 2,011 more pages in CMA than recorded, of 15,360",
-  "p512-cma128.sequence.json": "1 of 66 runs: the pin of an advised guest under 5 % allocation failure gives ENOMEM",
 };
 
 describe("recordings: placement", () => {
