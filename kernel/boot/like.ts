@@ -149,6 +149,24 @@ function placeSmall(k: Machine, plan: Plan): void {
   for (const pfn of plan.partial.flat()) markUsed(k, Math.max(pfn, plan.z.zone_start_pfn), pfn + pageblock_nr_pages);
 }
 
+/**
+ * The CMA area: whole blocks from its bottom up; at its top, what movable pages of boot (the initial root file system,
+ * say) have left of the others, which the kernel takes from the top first.
+ */
+function placeCma(k: Machine, plan: Plan, from: number, to: number): void {
+  const want = plan.free[MIGRATE_CMA]!;
+  const rest: [number, number][] = [];
+  for (let pfn = from; pfn < to;) {
+    const order = pfn % MAX_ORDER_NR_PAGES === 0 && pfn + MAX_ORDER_NR_PAGES <= to ? MAX_ORDER - 1 : pageblock_order;
+    if (want[order]! > 0) {
+      want[order]!--;
+      freeRange(k, plan.z, pfn, pfn + 2 ** order, MIGRATE_CMA);
+    } else rest.push([pfn, order]);
+    pfn += 2 ** order;
+  }
+  for (const [pfn, order] of rest) pack(k, plan, pfn, order, MIGRATE_CMA);
+}
+
 /** Moves up to `count` pages in use, from the zone's end down, from pageblocks of a type to the first CPU's list of it. */
 function stockList(k: Machine, z: zone, mt: number, count: number): void {
   const pcp = z.pageset[0]!;
@@ -195,7 +213,7 @@ function likeZone(k: Machine, like: PlacementBoot, name: string, r: PlacementZon
     if (cma_init_reserved_mem(k, z, from, to - from, "reserved") !== 0) {
       throw new BootError(`the recording's CMA area ${from}-${to} does not fit its zone ${name}`);
     }
-    freeRange(k, z, from, to, MIGRATE_CMA);
+    placeCma(k, plan, from, to);
   }
   for (let mt = 0; mt < MIGRATE_TYPES; mt++) if (mt !== MIGRATE_CMA && mt !== MIGRATE_MOVABLE) placeLarge(k, plan, mt);
   placeLarge(k, plan, MIGRATE_MOVABLE);
