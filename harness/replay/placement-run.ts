@@ -8,6 +8,7 @@ import { type gup_test, PIN_LONGTERM_BENCHMARK } from "../../uapi/gup_test.js";
 import * as mman from "../../uapi/mman-common.js";
 import type { KernelModule, Machine, Syscalls } from "./kernel.js";
 import { type PlacementRun, planOf, type RunPlan } from "./placement-format.js";
+import { LINE, PlacementLog } from "./placement-log.js";
 
 /** Where a guest's memory landed in the model, in the words of the recording. */
 export interface MadeRun {
@@ -75,14 +76,16 @@ class Guest {
   private readonly k: Machine;
   private readonly sys: Syscalls;
   private readonly plan: RunPlan;
+  private readonly log: PlacementLog;
   private readonly mm: mm_struct;
   readonly made: MadeRun = { steps: [], cma_pages: 0, populated: null, pin: null, killed: null };
   private addr = 0;
 
-  constructor(k: Machine, sys: Syscalls, plan: RunPlan) {
+  constructor(k: Machine, sys: Syscalls, plan: RunPlan, log: PlacementLog) {
     this.k = k;
     this.sys = sys;
     this.plan = plan;
+    this.log = log;
     this.mm = k.current.mm!;
   }
 
@@ -100,6 +103,11 @@ class Guest {
     return ret;
   }
 
+  /** Of runs with injection, which are many, the log keeps only the end. */
+  private print(bytes: number): void {
+    if (this.plan.failPercent === 0) this.log.print(bytes);
+  }
+
   private advise(): void {
     this.must("madvise", this.sys.madvise(this.addr, this.plan.pages * PAGE_SIZE, mman.MADV_NOMOVABLE));
   }
@@ -110,6 +118,7 @@ class Guest {
     sys.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     const fd = plan.kind === "memfd" ? this.must("memfd_create", sys.memfd_create("guest", 0)) : -1;
     if (fd >= 0) this.must("ftruncate", sys.ftruncate(fd, bytes));
+    this.print(LINE.start);
     this.map(fd, 0);
     if (plan.populate === "fallocate") this.must("fallocate", sys.fallocate(fd, 0, 0, bytes));
     if (plan.nomovable === 1 && !this.killed()) this.advise();
@@ -131,6 +140,7 @@ class Guest {
       if (this.killed()) break;
       const counts = countsOf(k);
       made.steps.push([i, countPlaced(k, this.mm, at, plan.step), counts.nr_free_pages, counts.nr_free_cma]);
+      this.print(LINE.step);
       if (ret !== 0) break;
     }
     if (this.killed()) {
@@ -139,6 +149,7 @@ class Guest {
     }
     made.cma_pages = countPlaced(k, this.mm, this.addr, plan.pages);
     made.populated = countsOf(k);
+    this.log.print(LINE.populated);
   }
 
   private pin(): void {
@@ -162,6 +173,7 @@ class Guest {
     }
     const left = countPlaced(k, this.mm, this.addr, plan.pages);
     made.pin = { ret, pages_pinned: arg.size / PAGE_SIZE, cma_left: left, after: countsOf(k) };
+    this.log.print(LINE.trial);
   }
 
   private injectFailures(on: boolean): void {
@@ -182,13 +194,17 @@ class Guest {
 export function makeRun(kernel: KernelModule, k: Machine, run: PlacementRun): MadeRun {
   const sys = kernel.syscalls(k);
   const parent = k.current;
+  const log = new PlacementLog(k, sys);
+  log.title();
   const pid = sys.fork();
   const task = k.tasks.get(pid);
   if (task === undefined) throw new Error(`fork of the first process: ${String(pid)}`);
   k.current = task;
   try {
-    const made = new Guest(k, sys, planOf(run)).run();
+    const made = new Guest(k, sys, planOf(run), log).run();
+    if (made.killed === null) log.flush();
     if (!task.exited) sys.exit(0);
+    log.close();
     return made;
   } finally {
     k.current = parent;
