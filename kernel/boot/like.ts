@@ -104,8 +104,11 @@ function placeLarge(k: Machine, plan: Plan, mt: number): void {
   }
 }
 
-/** Fills a region with free blocks of lower orders, none beside a free buddy of its own order; the rest is in use. */
-function pack(k: Machine, plan: Plan, pfn: number, order: number, mt: number): void {
+/**
+ * Fills a region with free blocks of lower orders, none beside a free buddy of its own order; the rest is in use. Of two
+ * halves the lower one is free, or with `upper` the upper one, as where boot took what it needed from the bottom.
+ */
+function pack(k: Machine, plan: Plan, pfn: number, order: number, mt: number, upper = false): void {
   const want = plan.free[mt]!;
   const left = want.some((n, o) => n > 0 && o < order);
   if (order === 0 || !left) {
@@ -114,10 +117,13 @@ function pack(k: Machine, plan: Plan, pfn: number, order: number, mt: number): v
   }
   const half = 2 ** (order - 1);
   const fits = want[order - 1]! > 0;
-  const whole = !fits ? 0 : pfn >= plan.z.zone_start_pfn ? pfn : pfn + half;
+  const end = plan.z.zone_start_pfn + plan.z.spanned_pages;
+  if (pfn >= end) return;
+  const lower = pfn >= plan.z.zone_start_pfn && (!upper || pfn + 2 * half > end);
+  const whole = !fits ? 0 : lower ? pfn : pfn + half;
   for (const part of [pfn, pfn + half]) {
-    if (part !== whole || !fits) {
-      pack(k, plan, part, order - 1, mt);
+    if (part !== whole || !fits || part + half > end) {
+      pack(k, plan, part, order - 1, mt, upper);
       continue;
     }
     want[order - 1]!--;
@@ -164,7 +170,7 @@ function placeCma(k: Machine, plan: Plan, from: number, to: number): void {
     } else rest.push([pfn, order]);
     pfn += 2 ** order;
   }
-  for (const [pfn, order] of rest) pack(k, plan, pfn, order, MIGRATE_CMA);
+  for (const [pfn, order] of rest) pack(k, plan, pfn, order, MIGRATE_CMA, true);
 }
 
 /** Moves up to `count` pages in use, from the zone's end down, from pageblocks of a type to the first CPU's list of it. */
