@@ -4,7 +4,6 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { KernelModule } from "../../harness/replay/kernel.js";
-import { noteOf } from "../../harness/ktap/outcome.js";
 import { compareRun, toleranceOf } from "../../harness/replay/placement-compare.js";
 import { readPlacement } from "../../harness/replay/placement-format.js";
 import { makeRun } from "../../harness/replay/placement-run.js";
@@ -12,11 +11,6 @@ import { projectRoot } from "../../harness/root.js";
 import { loadVariant } from "../../harness/variants/load.js";
 
 const DIRECTORY = join(projectRoot(), "fixtures", "placement");
-
-/** Recordings that the model does not meet yet, and by how much (docs/FIDELITY.md). */
-const NOT_MET: Readonly<Record<string, string>> = {
-  "p256-cma64.sequence.json": "3 of 138 runs have up to 2,011 more pages in CMA than recorded, of 15,360",
-};
 
 describe("recordings: placement", () => {
   let kernel: KernelModule;
@@ -30,11 +24,6 @@ describe("recordings: placement", () => {
       for (const [i, boot] of recording.boots.entries()) {
         const title = boot.runs.length === 1 ? boot.runs[0]!.run : `${String(boot.runs.length)} runs in a row`;
         it(`boot ${String(i)}, ${title}`, function () {
-          const unmet = NOT_MET[name];
-          if (unmet !== undefined) {
-            noteOf(this.test ?? {}).skip = unmet;
-            this.skip();
-          }
           this.timeout(120000);
           const k = kernel.boot({ like: boot, seed: 1 });
           const found = boot.runs.flatMap((run) => compareRun(run, makeRun(kernel, k, run), toleranceOf(boot)));
