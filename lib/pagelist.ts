@@ -68,6 +68,37 @@ export function list_move(m: mem_map, from: page_list, to: page_list, pfn: numbe
   to.nr++;
 }
 
+/**
+ * Moves a run of pages, which follow one another on the list from `first` to `last`, to the head of another list, in
+ * their order. Leaves the lists' page counts right; `n` is how many pages the run has.
+ */
+export function list_bulk_move(
+  m: mem_map,
+  from: page_list,
+  to: page_list,
+  first: number,
+  last: number,
+  n: number,
+): void {
+  const { sections } = m;
+  const f = sections[first >>> PFN_SECTION_SHIFT]!;
+  const l = sections[last >>> PFN_SECTION_SHIFT]!;
+  const prev = f.prev[first & PFN_SECTION_MASK]!;
+  const next = l.next[last & PFN_SECTION_MASK]!;
+  if (prev === NULL_PFN) from.head = next;
+  else sections[prev >>> PFN_SECTION_SHIFT]!.next[prev & PFN_SECTION_MASK] = next;
+  if (next === NULL_PFN) from.tail = prev;
+  else sections[next >>> PFN_SECTION_SHIFT]!.prev[next & PFN_SECTION_MASK] = prev;
+  from.nr -= n;
+  const head = to.head;
+  f.prev[first & PFN_SECTION_MASK] = NULL_PFN;
+  l.next[last & PFN_SECTION_MASK] = head;
+  if (head === NULL_PFN) to.tail = last;
+  else sections[head >>> PFN_SECTION_SHIFT]!.prev[head & PFN_SECTION_MASK] = last;
+  to.head = first;
+  to.nr += n;
+}
+
 /** Moves a page from one list to the tail of another (or of the same). */
 export function list_move_tail(m: mem_map, from: page_list, to: page_list, pfn: number): void {
   list_del(m, from, pfn);

@@ -17,7 +17,7 @@ import { VM_LOCKED, VM_SPECIAL } from "../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../include/linux/mm_types.js";
 import type { address_space } from "../include/linux/fs.js";
 import type { Machine } from "../include/machine.js";
-import { LRU_UNEVICTABLE } from "../include/linux/mmzone.js";
+import { LRU_UNEVICTABLE, NULL_PFN, pageblock_order } from "../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -46,10 +46,13 @@ import {
   UNEVICTABLE_PGCULLED,
   UNEVICTABLE_PGRESCUED,
 } from "../include/linux/vmstat.js";
-import { list_add, list_add_tail, list_del, list_move } from "../lib/pagelist.js";
+import { list_add, list_add_tail, list_bulk_move, list_del, list_move } from "../lib/pagelist.js";
 import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
 import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
 import { count_vm_event } from "./vmstat.js";
+
+/** Flags that decide whether pages can change LRU lists together. */
+const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head;
 
 /** Which list a page belongs on, by its flags. @kernel include/linux/mm_inline.h:folio_lru_list */
 function lru_list(flags: number): number {
@@ -259,9 +262,60 @@ function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
 
 type move_fn_t = typeof lru_add_fn;
 
+/**
+ * Do the pages of an activation batch stand one behind the other on one inactive list, the last of the batch first, as
+ * pages do that were faulted in one after the other? And can each lose the batch's reference?
+ */
+function is_lru_run(k: Machine, batch: readonly number[]): boolean {
+  const { sections, pageblock_zone } = k.mem;
+  const zone_nr = pageblock_zone[batch[0]! >>> pageblock_order]!;
+  let kind = -1;
+  let behind = NULL_PFN;
+  for (let b = 0; b < batch.length; b++) {
+    const pfn = batch[b]!;
+    const s = sections[pfn >>> PFN_SECTION_SHIFT]!;
+    const i = pfn & PFN_SECTION_MASK;
+    const flags = s.flags[i]! & LRU_KIND;
+    if (kind < 0) kind = flags;
+    if (flags !== kind || (flags & ~PG_swapbacked) !== PG_lru) return false;
+    if (b > 0 && s.next[i] !== behind) return false;
+    if (s.refcount[i]! < 2 || pageblock_zone[pfn >>> pageblock_order] !== zone_nr) return false;
+    behind = pfn;
+  }
+  return true;
+}
+
+/** What {@link folio_activate_fn} does, to a whole batch that {@link is_lru_run}: the run changes lists as one. */
+function activate_run(k: Machine, batch: readonly number[]): void {
+  const m = k.mem;
+  const n = batch.length;
+  const [last, first] = [batch[0]!, batch[n - 1]!];
+  const z = page_zone(m, last);
+  const node = k.nodes[z.node]!;
+  const from = lru_list(m.section(last).flags[last & PFN_SECTION_MASK]!);
+  list_bulk_move(m, node.__lruvec.lists[from]!, node.__lruvec.lists[from + 1]!, first, last, n);
+  node.vm_stat[from]! -= n;
+  node.vm_stat[from + 1]! += n;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + from]! -= n;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + from + 1]! += n;
+  k.vm_events[PGACTIVATE]! += n;
+  for (let b = 0; b < n; b++) {
+    const pfn = batch[b]!;
+    const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
+    const i = pfn & PFN_SECTION_MASK;
+    s.flags[i]! |= PG_active;
+    s.refcount[i]!--;
+  }
+}
+
 /** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
   const n = batch.length;
+  if (move_fn === folio_activate_fn && is_lru_run(k, batch)) {
+    activate_run(k, batch);
+    batch.length = 0;
+    return;
+  }
   const adding = move_fn === lru_add_fn;
   let last: number[] | undefined;
   for (let b = 0; b < n; b++) {
