@@ -17,6 +17,17 @@ export interface Config {
   TRANSPARENT_HUGEPAGE: boolean;
   /** /sys/kernel/mm/transparent_hugepage/enabled; "never" where it is left out. */
   thp_enabled?: "always" | "madvise" | "never";
+  /** …/defrag; "madvise" where it is left out. */
+  thp_defrag?: "always" | "defer" | "defer+madvise" | "madvise" | "never";
+  /** …/use_zero_page; true where it is left out. */
+  thp_use_zero_page?: boolean;
+  /** …/shmem_enabled; "never" where it is left out. */
+  shmem_enabled?: "always" | "within_size" | "advise" | "never" | "deny" | "force";
+  /** …/khugepaged/: entries of 512 that may be empty (511), swapped out (64) or shared (256); entries a scan looks at (4096). */
+  khugepaged_max_ptes_none?: number;
+  khugepaged_max_ptes_swap?: number;
+  khugepaged_max_ptes_shared?: number;
+  khugepaged_pages_to_scan?: number;
   MEMORY_FAILURE: boolean;
   ANON_VMA_NAME: boolean;
   NUMA: boolean;

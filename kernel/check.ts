@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The machine's invariants, checked after every test: each broken one in words, none if all hold. */
 import type { address_space } from "../include/linux/fs.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_section } from "../include/linux/mem_map.js";
+import { compound_pincount, PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_section } from "../include/linux/mem_map.js";
 import { GUP_PIN_COUNTING_BIAS } from "../include/linux/mm.js";
 import {
   PG_buddy,
@@ -25,6 +25,7 @@ import { xa_is_value } from "../lib/xarray.js";
 import { mlock_batch_pfn } from "../mm/mlock/batch.js";
 import { radix_tree_node_cachep } from "../mm/slub.js";
 import { lru_add_drain_all } from "../mm/swap.js";
+import { checkDeferred, checkHuge } from "./check/huge.js";
 import { Complaints, Ledger, type SectionLedger } from "./check/ledger.js";
 import { checkLru, checkZone } from "./check/lists.js";
 import { checkCommitted, checkLinks, checkMm, checkPageTables, liveMms, VmaSums } from "./check/vmas.js";
@@ -98,16 +99,18 @@ function checkPage(k: Machine, bad: Complaints, pfn: number, s: mem_section, l: 
   if (s.mapcount[i] !== maps)
     bad.add(`page ${String(pfn)}: mapcount ${String(s.mapcount[i])}, mapped by ${String(maps)}`);
   const flags = s.flags[i]!;
-  if (flags & PG_mlocked) census.mlocked++;
-  if ((flags & (PG_lru | PG_unevictable)) === (PG_lru | PG_unevictable)) census.unevictable++;
+  const nr = flags & PG_head ? 2 ** s.private_[i]! : 1;
+  if (flags & PG_mlocked) census.mlocked += nr;
+  if ((flags & (PG_lru | PG_unevictable)) === (PG_lru | PG_unevictable)) census.unevictable += nr;
   if (flags & PG_lru && !(flags & PG_unevictable) && l.listed[i] === 0)
     bad.add(`page ${String(pfn)} has PG_lru but is on no list`);
   const count = s.refcount[i]! - k.fail_migrate.extraRefs(pfn);
-  const pins = Math.max(0, Math.floor((count - refs) / GUP_PIN_COUNTING_BIAS));
+  const bias = flags & PG_head ? 1 : GUP_PIN_COUNTING_BIAS;
+  const pins = flags & PG_head ? compound_pincount(k.mem, pfn) : Math.max(0, Math.floor((count - refs) / bias));
   census.pins += pins;
-  const unknown = count - refs - pins * GUP_PIN_COUNTING_BIAS;
+  const unknown = count - refs - pins * bias;
   if (refs === 0 && pins === 0) return;
-  census.known += flags & PG_head ? 2 ** s.private_[i]! : 1;
+  census.known += nr;
   if (unknown !== 0) {
     const held = `${String(refs)} holders${pins > 0 ? ` and ${String(pins)} pins` : ""}`;
     bad.add(`page ${String(pfn)}: refcount ${String(s.refcount[i])}, but ${held} are known`);
@@ -164,6 +167,10 @@ function inspect(k: Machine, bad: Complaints): Census {
   bad.during("links", () => checkLinks(k, bad, sums));
   bad.during("accounting", () => checkCommitted(k, bad, sums));
   countBatches(k, ledger);
+  bad.during("huge pages", () => {
+    checkHuge(k, ledger, bad);
+    checkDeferred(k, ledger, bad);
+  });
   census.cached = countCaches(k, ledger, bad);
   for (const pfn of radix_tree_node_cachep(k).slabs) ledger.ref(pfn);
   checkPages(k, ledger, bad, census);

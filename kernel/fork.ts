@@ -19,6 +19,7 @@ import { MMF_DISABLE_THP, MMF_VM_HUGEPAGE, MMF_VM_MERGEABLE } from "../include/l
 import { PAGE_ALIGN } from "../include/linux/types.js";
 import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
+import { mm_put_huge_zero_page } from "../mm/huge_memory/zero.js";
 import { copy_page_range } from "../mm/memory.js";
 import { exit_mmap, vm_stat_account } from "../mm/mmap.js";
 import { vma_is_shared_maywrite } from "../mm/mmap/merge.js";
@@ -147,7 +148,9 @@ export function mmget(mm: mm_struct): void {
  * @fidelity mirrored
  */
 export function mmput(k: Machine, mm: mm_struct): void {
-  if (--mm.mm_users === 0) exit_mmap(k, mm);
+  if (--mm.mm_users > 0) return;
+  exit_mmap(k, mm);
+  mm_put_huge_zero_page(k, mm);
 }
 
 function dup_fd(files: Map<number, file>): Map<number, file> {

@@ -32,6 +32,19 @@ export function list_add_tail(m: mem_map, l: page_list, pfn: number): void {
   l.nr++;
 }
 
+/** Puts a page that is on no list right before one that is on this list. */
+export function list_add_before(m: mem_map, l: page_list, at: number, pfn: number): void {
+  const prev = list_prev(m, at);
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  s.next[i] = at;
+  s.prev[i] = prev;
+  m.section(at).prev[at & PFN_SECTION_MASK] = pfn;
+  if (prev === NULL_PFN) l.head = pfn;
+  else m.section(prev).next[prev & PFN_SECTION_MASK] = pfn;
+  l.nr++;
+}
+
 /** Takes a page off the list that it is on: the caller must name the right one. */
 export function list_del(m: mem_map, l: page_list, pfn: number): void {
   const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;

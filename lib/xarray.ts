@@ -101,6 +101,23 @@ export class xarray {
     return old;
   }
 
+  /** Stores one entry for 512 aligned indexes where none is: each index gives the page that stands there, `value` the first. */
+  store_huge(index: number, value: number): void {
+    for (let n = RUN - 1; n >= 0; n--) this.store(index + n, value + n);
+    this.nodes -= RUN >> CHUNK_SHIFT;
+  }
+
+  /** Makes 512 entries of one: now they need nodes of their own. @kernel lib/xarray.c:xas_split */
+  split_huge(): void {
+    this.nodes += RUN >> CHUNK_SHIFT;
+  }
+
+  /** Removes the one entry for 512 aligned indexes. */
+  erase_huge(index: number): void {
+    this.nodes += RUN >> CHUNK_SHIFT;
+    for (let n = RUN - 1; n >= 0; n--) this.erase(index + n);
+  }
+
   /** First index in [from, to] that has an entry, or -1. */
   find(from: number, to: number): number {
     let key = from >>> RUN_SHIFT;

@@ -2,43 +2,17 @@
 /** Which VMAs may hold huge pages, and collapsing on request (mm/khugepaged.c, mm/huge_memory.c:hugepage_vma_check). */
 import { not_modelled, VM_BUG_ON } from "../include/linux/bug.js";
 import { page_mapcount, page_ref_count, page_test, PageAnon } from "../include/linux/mem_map.js";
-import { vma_is_anonymous, VM_HUGEPAGE, VM_NO_KHUGEPAGED, VM_NOHUGEPAGE } from "../include/linux/mm.js";
+import { vma_is_anonymous } from "../include/linux/mm.js";
 import { _PAGE_RW, _PAGE_SPECIAL, type vm_area_struct } from "../include/linux/mm_types.js";
 import { PG_locked, PG_lru, PG_swapcache } from "../include/linux/page-flags.js";
-import { MMF_DISABLE_THP, MMF_VM_HUGEPAGE } from "../include/linux/sched/coredump.js";
-import { HPAGE_PMD_NR, PAGE_SIZE, PMD_SIZE, PTRS_PER_PTE } from "../include/linux/types.js";
-import { vm_flags_test, type vm_flags_t } from "../include/linux/vm_flags.js";
+import { MMF_VM_HUGEPAGE } from "../include/linux/sched/coredump.js";
+import { PMD_SIZE, PTRS_PER_PTE } from "../include/linux/types.js";
+import type { vm_flags_t } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
 import { EAGAIN, EINVAL } from "../uapi/errno.js";
+import { hugepage_flags_enabled, hugepage_vma_check } from "./huge_memory/policy.js";
 import { pte_none, pte_offset, pte_present } from "./pgtable.js";
 import { lru_add_drain_all } from "./swap.js";
-
-/** Does a huge page fit that ends at or below the VMA's end? @kernel include/linux/huge_mm.h:transhuge_vma_suitable */
-function transhuge_vma_suitable(vma: vm_area_struct): boolean {
-  if (!vma_is_anonymous(vma) && (vma.vm_start / PAGE_SIZE - vma.vm_pgoff) % HPAGE_PMD_NR !== 0) return false;
-  const haddr = Math.floor((vma.vm_end - PMD_SIZE) / PMD_SIZE) * PMD_SIZE;
-  return haddr >= vma.vm_start;
-}
-
-/**
- * May a VMA hold huge pages, as khugepaged (`enforce_sysfs`) or MADV_COLLAPSE sees it?
- * @kernel mm/huge_memory.c:hugepage_vma_check
- * @fidelity simplified: sysfs says "madvise" for anonymous memory and "never" for shmem; no DAX; not for page faults
- */
-export function hugepage_vma_check(
-  k: Machine,
-  vma: vm_area_struct,
-  flags: vm_flags_t,
-  enforce_sysfs: boolean,
-): boolean {
-  if (!k.config.TRANSPARENT_HUGEPAGE) return false;
-  if (vm_flags_test(flags, VM_NOHUGEPAGE) || vma.vm_mm.flags & MMF_DISABLE_THP) return false;
-  if (vm_flags_test(flags, VM_NO_KHUGEPAGED) || !transhuge_vma_suitable(vma)) return false;
-  const shmem = vma.vm_file !== null && vma.vm_file.f_inode.shmem !== null;
-  if (shmem) return !enforce_sysfs;
-  if (enforce_sysfs && !vm_flags_test(flags, VM_HUGEPAGE)) return false;
-  return vma_is_anonymous(vma) && vma.anon_vma !== null;
-}
 
 /**
  * Puts an address space on khugepaged's list when one of its VMAs can hold huge pages.
@@ -46,8 +20,8 @@ export function hugepage_vma_check(
  * @fidelity simplified: only the MMF_VM_HUGEPAGE flag; khugepaged does not run
  */
 export function khugepaged_enter_vma(k: Machine, vma: vm_area_struct, flags: vm_flags_t): void {
-  if (!vm_flags_test(flags, VM_HUGEPAGE)) return;
-  if (hugepage_vma_check(k, vma, flags, true)) vma.vm_mm.flags |= MMF_VM_HUGEPAGE;
+  if (vma.vm_mm.flags & MMF_VM_HUGEPAGE || !hugepage_flags_enabled(k)) return;
+  if (hugepage_vma_check(k, vma, flags, { enforce_sysfs: true })) vma.vm_mm.flags |= MMF_VM_HUGEPAGE;
 }
 
 /** The outcomes of a scan that MADV_COLLAPSE tells apart; {@link SCAN_OTHER} ends it, the others go on. */
@@ -87,7 +61,7 @@ function scan_pmd(k: Machine, vma: vm_area_struct, addr: number): number {
  */
 export function madvise_collapse(k: Machine, vma: vm_area_struct, start: number, end: number): number {
   VM_BUG_ON(vma.vm_start > start || vma.vm_end < end, "madvise_collapse: outside of the VMA");
-  if (!hugepage_vma_check(k, vma, vma.vm_flags, false)) return -EINVAL;
+  if (!hugepage_vma_check(k, vma, vma.vm_flags, {})) return -EINVAL;
   lru_add_drain_all(k);
   const hstart = Math.ceil(start / PMD_SIZE) * PMD_SIZE;
   const hend = Math.floor(end / PMD_SIZE) * PMD_SIZE;

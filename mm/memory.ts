@@ -10,7 +10,6 @@ import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import {
   is_vm_hugetlb_page,
   linear_page_index,
-  VM_HUGEPAGE,
   VM_SHARED,
   VM_WRITE,
   vma_is_accessible,
@@ -31,6 +30,7 @@ import {
   type pte_table,
   type vm_area_struct,
   type vm_fault,
+  VM_FAULT_FALLBACK,
   VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
@@ -39,13 +39,14 @@ import {
 import { arch_vma_access_permitted } from "../include/linux/mmu_context.js";
 import { PG_uptodate } from "../include/linux/page-flags.js";
 import { memalloc_pin_restore, memalloc_pin_save } from "../include/linux/sched/mm.js";
-import { PAGE_SIZE, PMD_SIZE } from "../include/linux/types.js";
+import { PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import { PGFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
+import { handle_pmd_fault } from "./huge_memory/fault.js";
 import { migration_entry_wait } from "./migrate.js";
 import { alloc_page } from "./page_alloc.js";
-import { pmd_alloc, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
+import { pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
 import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable } from "./swap.js";
@@ -71,7 +72,7 @@ export {
 /**
  * Gives an anonymous VMA its page: the zero page to a reader, a new one to a writer.
  * @kernel mm/memory.c:do_anonymous_page
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const vma = vmf.vma;
@@ -129,27 +130,20 @@ function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   return 0;
 }
 
-/** Would the kernel try a huge page here? @kernel mm/huge_memory.c:hugepage_vma_check, transhuge_vma_suitable */
-function wants_huge_page(k: Machine, vma: vm_area_struct, address: number): boolean {
-  if (!k.config.TRANSPARENT_HUGEPAGE || !vma_is_anonymous(vma)) return false;
-  if (!vm_flags_test(vma.vm_flags, VM_HUGEPAGE)) return false;
-  const haddr = Math.floor(address / PMD_SIZE) * PMD_SIZE;
-  return (k.config.thp_enabled ?? "never") !== "never" && haddr >= vma.vm_start && haddr + PMD_SIZE <= vma.vm_end;
-}
-
 /**
  * Walks to the entry, making the upper tables, and handles the fault there.
  * @kernel mm/memory.c:__handle_mm_fault
- * @fidelity simplified: no huge entries
+ * @fidelity mirrored (no huge entries of 1 GiB)
  */
 function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, flags: number): vm_fault_t {
   const mm = vma.vm_mm;
   const page = Math.floor(address / PAGE_SIZE);
   const ptei = page & 511;
-  const table: pte_table | undefined = pte_offset(mm, address);
+  let table: pte_table | undefined = pte_offset(mm, address);
   if (table === undefined) {
-    if (!pmd_alloc(k, mm, address)) return VM_FAULT_OOM;
-    if (wants_huge_page(k, vma, address)) not_modelled("mm/huge_memory.c: do_huge_pmd_anonymous_page");
+    const ret = handle_pmd_fault(k, vma, address, flags);
+    if (!(ret & VM_FAULT_FALLBACK)) return ret;
+    table = pte_offset(mm, address);
   }
   const vmf: vm_fault = {
     vma,

@@ -14,7 +14,7 @@ import { GFP_USER } from "../include/linux/gfp.js";
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from "../uapi/errno.js";
 import { find_vma } from "./mmap.js";
 import { __free_pages, alloc_page } from "./page_alloc.js";
-import { pte_index, pte_none, pte_offset, pte_present } from "./pgtable.js";
+import { pmd_huge, pte_index, pte_none, pte_offset, pte_present } from "./pgtable.js";
 
 /** Is a page of the file cached and ready? @kernel mm/mincore.c:mincore_page */
 function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
@@ -26,6 +26,7 @@ function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
 }
 
 function mincore_pte(k: Machine, vma: vm_area_struct, addr: number): number {
+  if (pmd_huge(vma.vm_mm, addr) !== undefined) return 1;
   const t = pte_offset(vma.vm_mm, addr);
   const i = pte_index(addr);
   if (t === undefined || pte_none(t, i)) return mincore_page(k, vma, addr);

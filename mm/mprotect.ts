@@ -47,6 +47,8 @@ import {
   PROT_WRITE,
 } from "../uapi/mman-common.js";
 import { populate_vma_page_range } from "./gup.js";
+import { change_huge_pmd } from "./huge_memory/pmd.js";
+import { __split_huge_pmd } from "./huge_memory/split_pmd.js";
 import { find_vma, may_expand_vm, split_vma, vm_stat_account, vma_merge, vma_wants_writenotify } from "./mmap.js";
 import {
   arch_override_mprotect_pkey,
@@ -56,7 +58,7 @@ import {
   mm_pkey_free,
   mm_pkey_is_allocated,
 } from "./mprotect/pkeys.js";
-import { next_table } from "./pagewalk.js";
+import { next_pmd } from "./pagewalk.js";
 import { pte_index, pte_modify, pte_present, vm_page_prot, vma_set_page_prot } from "./pgtable.js";
 import { __vm_enough_memory, vm_unacct_memory } from "./util.js";
 
@@ -105,7 +107,7 @@ function change_pte_range(
 /**
  * Gives the entries of [start, end) of a VMA the permissions that its flags now say.
  * @kernel mm/mprotect.c:change_protection
- * @fidelity simplified: no huge pages, NUMA hinting or userfaultfd
+ * @fidelity simplified: no NUMA hinting or userfaultfd
  * @param try_writable entries that need not fault may become writable
  * @returns pages changed
  */
@@ -122,7 +124,17 @@ export function change_protection(
   const first = Math.floor(start / PMD_SIZE);
   const last = Math.floor((end - 1) / PMD_SIZE);
   let pages = 0;
-  for (let key = next_table(mm, first, last); key >= 0; key = next_table(mm, key + 1, last)) {
+  for (let key = next_pmd(mm, first, last); key >= 0; key = next_pmd(mm, key + 1, last)) {
+    const huge = mm.pgd.huge.size === 0 ? undefined : mm.pgd.huge.get(key);
+    if (huge !== undefined) {
+      const base = key * PMD_SIZE;
+      if (start <= base && end >= base + PMD_SIZE) {
+        pages += change_huge_pmd(k, vma, huge, newprot);
+        continue;
+      }
+      __split_huge_pmd(k, vma, base, false, 0);
+      if (!mm.pgd.pte.has(key)) continue;
+    }
     const from = key === first ? pte_index(start) : 0;
     const to = key === last ? pte_index(end - 1) + 1 : 512;
     pages += change_pte_range(k, mm.pgd.pte.get(key)!, from, to, newprot, try_writable, shared);

@@ -13,7 +13,7 @@ import {
   is_vm_hugetlb_page,
   vma_is_anonymous,
 } from "../include/linux/mm.js";
-import type { vm_area_struct } from "../include/linux/mm_types.js";
+import type { mm_struct, vm_area_struct } from "../include/linux/mm_types.js";
 import { mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
 import { PAGE_ALIGN, PAGE_SIZE, PMD_SIZE, offset_in_page, ulongLess, type ulong } from "../include/linux/types.js";
 import { vm_flags_andnot, vm_flags_or, vm_flags_test } from "../include/linux/vm_flags.js";
@@ -35,9 +35,11 @@ import {
   vma_lookup,
   vma_merge,
 } from "./mmap.js";
+import { move_huge_pmd } from "./huge_memory/pmd.js";
+import { __split_huge_pmd } from "./huge_memory/split_pmd.js";
 import { do_mas_munmap } from "./mmap/munmap.js";
-import { next_table } from "./pagewalk.js";
-import { pmd_alloc, pmd_clear, pte_alloc, pte_index, pte_offset } from "./pgtable.js";
+import { next_pmd } from "./pagewalk.js";
+import { pmd_alloc, pmd_clear, pmd_huge, pte_alloc, pte_index, pte_offset } from "./pgtable.js";
 import { unlink_anon_vmas } from "./rmap.js";
 import { __vm_enough_memory, vm_acct_memory, vm_unacct_memory } from "./util.js";
 
@@ -49,10 +51,15 @@ function to_boundary(addr: number): number {
   return PMD_SIZE - (addr % PMD_SIZE);
 }
 
+/** Is there neither a table nor a huge entry at an address? */
+function nothing_at(mm: mm_struct, addr: number): boolean {
+  return pte_offset(mm, addr) === undefined && pmd_huge(mm, addr) === undefined;
+}
+
 /**
  * Moves the entries of `len` bytes from one place of an address space to another, a whole table where both are aligned.
  * @kernel mm/mremap.c:move_page_tables
- * @fidelity simplified: tables of entries and tables of 2 MiB move; no huge pages, no tables of 1 GiB at once
+ * @fidelity simplified: tables of entries, and entries and tables of 2 MiB move; no tables of 1 GiB at once
  * @returns bytes done: less than `len` when there was no memory for a table
  */
 export function move_page_tables(
@@ -69,14 +76,29 @@ export function move_page_tables(
   for (let done = 0; done < len;) {
     const from = old_addr + done;
     const to = new_addr + done;
-    const table = pte_offset(mm, from);
-    if (table === undefined) {
-      const key = next_table(mm, Math.floor(from / PMD_SIZE), last);
+    let table = pte_offset(mm, from);
+    const huge = table === undefined && pmd_huge(mm, from) !== undefined;
+    if (table === undefined && !huge) {
+      const key = next_pmd(mm, Math.floor(from / PMD_SIZE), last);
       if (key < 0) break;
       done = key * PMD_SIZE - old_addr;
       continue;
     }
     const extent = Math.min(len - done, to_boundary(from), to_boundary(to));
+    if (huge) {
+      if (!pmd_alloc(k, mm, to)) return done;
+      if (extent === PMD_SIZE && nothing_at(mm, to)) {
+        move_huge_pmd(mm, from, to);
+        done += extent;
+        continue;
+      }
+      __split_huge_pmd(k, vma, from, false, 0);
+      table = pte_offset(mm, from);
+    }
+    if (table === undefined) {
+      done += extent;
+      continue;
+    }
     if (extent === PMD_SIZE && pte_offset(mm, to) === undefined) {
       if (!pmd_alloc(k, mm, to)) return done;
       pmd_clear(mm, Math.floor(from / PMD_SIZE));

@@ -15,7 +15,13 @@ import {
   gfp_migratetype,
   gfp_zone,
 } from "../include/linux/gfp.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, get_pageblock_migratetype } from "../include/linux/mem_map.js";
+import {
+  PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
+  get_pageblock_migratetype,
+  set_compound_mapcount,
+  set_compound_pincount,
+} from "../include/linux/mem_map.js";
 import {
   LRU_ACTIVE_FILE,
   LRU_INACTIVE_FILE,
@@ -59,6 +65,8 @@ export function prep_compound_page(k: Machine, pfn: number, order: number): void
     s.flags[p & PFN_SECTION_MASK]! |= PG_tail;
     s.private_[p & PFN_SECTION_MASK] = pfn;
   }
+  set_compound_mapcount(k.mem, pfn, 0);
+  set_compound_pincount(k.mem, pfn, 0);
 }
 
 /**

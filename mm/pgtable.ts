@@ -3,6 +3,7 @@
  * Page tables (arch/x86/include/asm/pgtable.h, mm/pgtable-generic.c, the allocating half of mm/memory.c). The upper
  * levels are maps from address ranges to the page that each table stands in; tables of entries are typed arrays.
  */
+import { VM_BUG_ON } from "../include/linux/bug.js";
 import { GFP_PGTABLE_USER } from "../include/linux/gfp.js";
 import type { Machine } from "../include/machine.js";
 import { page_clear, page_set, page_zone } from "../include/linux/mem_map.js";
@@ -14,6 +15,7 @@ import {
   _PAGE_PROTNONE,
   _PAGE_RW,
   _PAGE_SPECIAL,
+  type huge_pmd,
   type mm_struct,
   pte_table,
   type vm_area_struct,
@@ -60,6 +62,19 @@ export function pmd_clear(mm: mm_struct, key: number): void {
     mm.pgd.last_key = -1;
     mm.pgd.last_table = undefined;
   }
+}
+
+/** The huge entry at an address, if there is one. */
+export function pmd_huge(mm: mm_struct, addr: number): huge_pmd | undefined {
+  const { huge } = mm.pgd;
+  return huge.size === 0 ? undefined : huge.get(Math.floor(addr / PMD_SIZE));
+}
+
+/** Puts a huge entry in place; what it deposits is a table of the address space. */
+export function set_huge_pmd(mm: mm_struct, addr: number, pmd: huge_pmd): void {
+  const key = Math.floor(addr / PMD_SIZE);
+  VM_BUG_ON(mm.pgd.pte.has(key) || mm.pgd.huge.has(key), "a huge entry is put where there is something");
+  mm.pgd.huge.set(key, pmd);
 }
 
 export function pte_present(flags: number): boolean {
@@ -173,12 +188,17 @@ export function pmd_alloc(k: Machine, mm: mm_struct, addr: number): boolean {
   return true;
 }
 
+/** The page for a table of entries, 0 when there is no memory. */
+export function pte_alloc_page(k: Machine): number {
+  const page = table_page(k);
+  if (page !== 0) count_table(k, page, 1);
+  return page;
+}
+
 /** A table of entries that is in no address space yet, or null. @kernel asm-generic/pgalloc.h:pte_alloc_one */
 export function pte_alloc_one(k: Machine): pte_table | null {
-  const page = table_page(k);
-  if (page === 0) return null;
-  count_table(k, page, 1);
-  return new pte_table(page);
+  const page = pte_alloc_page(k);
+  return page === 0 ? null : new pte_table(page);
 }
 
 /** Gives back a table that is in no address space. @kernel asm-generic/pgalloc.h:pte_free */
@@ -188,6 +208,7 @@ export function pte_free(k: Machine, table: pte_table): void {
 
 /** Puts a table in place. @kernel mm/memory.c:pmd_install @fidelity mirrored */
 export function pmd_install(mm: mm_struct, addr: number, table: pte_table): void {
+  VM_BUG_ON(mm.pgd.huge.size > 0 && mm.pgd.huge.has(pmd_index(addr)), "a table is put where a huge entry is");
   mm.pgd.pte.set(Math.floor(addr / PMD_SIZE), table);
   mm.pgtables_bytes += PAGE_SIZE;
 }

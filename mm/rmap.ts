@@ -2,17 +2,45 @@
 /** The reverse map: from a page to the entries that map it (mm/rmap.c). What takes mappings away is in mm/rmap/. */
 import { not_modelled, VM_BUG_ON } from "../include/linux/bug.js";
 import type { address_space } from "../include/linux/fs.js";
-import { page_owner_of, page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import {
+  compound_head,
+  compound_mapcount,
+  compound_pincount,
+  folio_nr_pages,
+  page_owner_of,
+  page_set,
+  page_test,
+  page_zone,
+  PFN_SECTION_MASK,
+  set_compound_mapcount,
+} from "../include/linux/mem_map.js";
 import { GUP_PIN_COUNTING_BIAS, linear_page_index, VM_LOCKED, VM_SPECIAL, vma_pages } from "../include/linux/mm.js";
 import { anon_vma, anon_vma_chain, type vm_area_struct } from "../include/linux/mm_types.js";
 import type { Machine } from "../include/machine.js";
-import { PG_anon_exclusive, PG_ksm, PG_locked, PG_swapbacked, PG_tail } from "../include/linux/page-flags.js";
-import { RMAP_EXCLUSIVE } from "../include/linux/rmap.js";
+import {
+  PG_anon_exclusive,
+  PG_double_map,
+  PG_head,
+  PG_ksm,
+  PG_locked,
+  PG_swapbacked,
+  PG_tail,
+} from "../include/linux/page-flags.js";
+import { RMAP_COMPOUND, RMAP_EXCLUSIVE } from "../include/linux/rmap.js";
+import { MMF_HAS_PINNED } from "../include/linux/sched/coredump.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import { NR_ANON_MAPPED, NR_FILE_MAPPED } from "../include/linux/vmstat.js";
+import { deferred_split_huge_page } from "./huge_memory/deferred.js";
 import { mlock_folio, munlock_page } from "./mlock.js";
 import { find_mergeable_anon_vma } from "./mmap.js";
+import {
+  add_anon_compound,
+  add_file_compound,
+  add_new_anon_compound,
+  remove_compound,
+  set_compound_mapping,
+} from "./rmap/compound.js";
 
 export { RMAP_COMPOUND, RMAP_EXCLUSIVE, RMAP_NONE } from "../include/linux/rmap.js";
 export { folio_referenced, page_mkclean, try_to_migrate, try_to_unmap } from "./rmap/unmap.js";
@@ -128,14 +156,21 @@ function mod_node_stat(k: Machine, pfn: number, item: number, n: number): void {
   k.nodes[page_zone(k.mem, pfn).node]!.vm_stat[item]! += n;
 }
 
-/** May somebody have the page pinned for DMA? @kernel include/linux/mm.h:page_maybe_dma_pinned (order 0) */
+/** May somebody have the page pinned for DMA? Huge pages know for sure. @kernel include/linux/mm.h:page_maybe_dma_pinned */
 export function page_maybe_dma_pinned(k: Machine, pfn: number): boolean {
-  return k.mem.section(pfn).refcount[pfn & PFN_SECTION_MASK]! >= GUP_PIN_COUNTING_BIAS;
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & (PG_head | PG_tail)) return compound_pincount(k.mem, compound_head(k.mem, pfn)) > 0;
+  return s.refcount[i]! >= GUP_PIN_COUNTING_BIAS;
 }
 
-/** Queues a page for mlock when it becomes mapped in a locked VMA. @kernel mm/internal.h:mlock_vma_page */
-export function mlock_vma_page(k: Machine, pfn: number, vma: vm_area_struct): void {
-  if (vm_flags_test(vma.vm_flags, VM_LOCKED) && !vm_flags_test(vma.vm_flags, VM_SPECIAL)) mlock_folio(k, pfn);
+/**
+ * Queues a page for mlock when it becomes mapped in a locked VMA; parts of a huge page only by a huge entry.
+ * @kernel mm/internal.h:mlock_vma_page
+ */
+export function mlock_vma_page(k: Machine, pfn: number, vma: vm_area_struct, compound = false): void {
+  if (!vm_flags_test(vma.vm_flags, VM_LOCKED) || vm_flags_test(vma.vm_flags, VM_SPECIAL)) return;
+  if (compound || !page_test(k.mem, pfn, PG_head | PG_tail)) mlock_folio(k, pfn);
 }
 
 function __page_set_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number, exclusive: boolean): void {
@@ -145,46 +180,54 @@ function __page_set_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, addr
   if (av === null) return VM_BUG_ON(true, "anonymous page is mapped in a VMA without anon_vma");
   if (k.mem.owners[s.mapping[i]!]?.is_anon !== true) {
     if (!exclusive) av = av.root;
+    const index = linear_page_index(vma, address);
     s.mapping[i] = av.owner_id;
-    s.index[i] = linear_page_index(vma, address);
+    s.index[i] = index;
+    if (s.flags[i]! & PG_head) set_compound_mapping(k, pfn, av.owner_id, index);
   }
   if (exclusive) s.flags[i]! |= PG_anon_exclusive;
 }
 
 /**
- * Maps a new anonymous page, exclusive to its one mapping.
+ * Maps a new anonymous page or huge page, exclusive to its one mapping.
  * @kernel mm/rmap.c:page_add_new_anon_rmap
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function page_add_new_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  s.flags[i]! |= PG_swapbacked;
-  s.mapcount[i] = 1;
-  mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
+  if (s.flags[i]! & PG_head) {
+    add_new_anon_compound(k, pfn);
+  } else {
+    s.flags[i]! |= PG_swapbacked;
+    s.mapcount[i] = 1;
+    mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
+  }
   __page_set_anon_rmap(k, pfn, vma, address, true);
 }
 
 /**
  * Maps an anonymous page once more (after migration or swap-in). `flags`: RMAP_…; the page is locked.
  * @kernel mm/rmap.c:page_add_anon_rmap
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function page_add_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  VM_BUG_ON(!(s.flags[i]! & (PG_locked | PG_ksm)), "page_add_anon_rmap of an unlocked page");
-  const first = s.mapcount[i]!++ === 0;
+  const compound = (flags & RMAP_COMPOUND) !== 0;
+  const head = compound_head(k.mem, pfn);
+  VM_BUG_ON(!page_test(k.mem, head, PG_locked | PG_ksm), "page_add_anon_rmap of an unlocked page");
+  const first = compound ? add_anon_compound(k, pfn) : s.mapcount[i]!++ === 0;
   VM_BUG_ON(!first && (flags & RMAP_EXCLUSIVE) !== 0, "a mapped page is added as exclusive");
   VM_BUG_ON(!first && (s.flags[i]! & PG_anon_exclusive) !== 0, "an exclusive page is mapped again");
   if (first) {
-    mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
+    if (!compound) mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
     __page_set_anon_rmap(k, pfn, vma, address, (flags & RMAP_EXCLUSIVE) !== 0);
   } else {
     const av = page_owner_of(k.mem, pfn) as anon_vma;
     VM_BUG_ON(av.root !== vma.anon_vma?.root, "page belongs to another anon_vma tree");
   }
-  mlock_vma_page(k, pfn, vma);
+  mlock_vma_page(k, pfn, vma, compound);
 }
 
 /** Gives an exclusive page to the VMA's own anon_vma. @kernel mm/rmap.c:page_move_anon_rmap @fidelity mirrored */
@@ -194,26 +237,60 @@ export function page_move_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct
   VM_BUG_ON(vma.anon_vma === null, "page_move_anon_rmap without anon_vma");
   s.mapping[i] = vma.anon_vma!.owner_id;
   s.flags[i]! |= PG_anon_exclusive;
+  if (!(s.flags[i]! & (PG_head | PG_tail))) return;
+  const head = compound_head(k.mem, pfn);
+  set_compound_mapping(k, head, vma.anon_vma!.owner_id, k.mem.section(head).index[head & PFN_SECTION_MASK]!);
 }
 
-/** Maps a page of a file. @kernel mm/rmap.c:page_add_file_rmap @fidelity mirrored (order 0) */
-export function page_add_file_rmap(k: Machine, pfn: number, vma: vm_area_struct): void {
-  const s = k.mem.section(pfn);
-  if (s.mapcount[pfn & PFN_SECTION_MASK]!++ === 0) mod_node_stat(k, pfn, NR_FILE_MAPPED, 1);
-  mlock_vma_page(k, pfn, vma);
-}
-
-/** Takes one mapping from a page. @kernel mm/rmap.c:page_remove_rmap @fidelity mirrored (order 0) */
-export function page_remove_rmap(k: Machine, pfn: number, vma: vm_area_struct): void {
+/** Maps a page of a file, or (`compound`, by its head) a huge one. @kernel mm/rmap.c:page_add_file_rmap @fidelity mirrored */
+export function page_add_file_rmap(k: Machine, pfn: number, vma: vm_area_struct, compound = false): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
+  if (compound) {
+    add_file_compound(k, pfn);
+  } else {
+    if (s.flags[i]! & (PG_head | PG_tail)) page_set(k.mem, compound_head(k.mem, pfn), PG_double_map);
+    if (s.mapcount[i]!++ === 0) mod_node_stat(k, pfn, NR_FILE_MAPPED, 1);
+  }
+  mlock_vma_page(k, pfn, vma, compound);
+}
+
+/** Takes one mapping from a page, or (`compound`, by its head) a huge one. @kernel mm/rmap.c:page_remove_rmap @fidelity mirrored */
+export function page_remove_rmap(k: Machine, pfn: number, vma: vm_area_struct, compound = false): void {
+  if (compound) {
+    remove_compound(k, pfn);
+    if (vm_flags_test(vma.vm_flags, VM_LOCKED)) munlock_page(k, pfn);
+    return;
+  }
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const part = s.flags[i]! & (PG_head | PG_tail);
   const left = --s.mapcount[i]!;
   VM_BUG_ON(left < 0, "page_remove_rmap of an unmapped page");
   if (left === 0) {
     const anon = k.mem.owners[s.mapping[i]!]?.is_anon === true;
     mod_node_stat(k, pfn, anon ? NR_ANON_MAPPED : NR_FILE_MAPPED, -1);
+    if (anon && part) deferred_split_huge_page(k, compound_head(k.mem, pfn));
   }
-  if (vm_flags_test(vma.vm_flags, VM_LOCKED)) munlock_page(k, pfn);
+  if (!part && vm_flags_test(vma.vm_flags, VM_LOCKED)) munlock_page(k, pfn);
+}
+
+/**
+ * Maps an anonymous page into a child's VMA as well, or (`compound`, by its head) a huge one; false where it may be
+ * pinned and so has to be copied.
+ * @kernel include/linux/rmap.h:page_try_dup_anon_rmap
+ * @fidelity mirrored
+ */
+export function page_try_dup_anon_rmap(k: Machine, pfn: number, compound: boolean, vma: vm_area_struct): boolean {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_anon_exclusive) {
+    if (vma.vm_mm.flags & MMF_HAS_PINNED && page_maybe_dma_pinned(k, pfn)) return false;
+    s.flags[i]! &= ~PG_anon_exclusive;
+  }
+  if (compound) set_compound_mapcount(k.mem, pfn, compound_mapcount(k.mem, pfn) + 1);
+  else s.mapcount[i]!++;
+  return true;
 }
 
 /**
@@ -225,25 +302,27 @@ export function page_try_share_anon_rmap(k: Machine, pfn: number): boolean {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON(!(s.flags[i]! & PG_anon_exclusive), "sharing a page that is not exclusive");
-  if (s.refcount[i]! >= GUP_PIN_COUNTING_BIAS) return false;
+  if (page_maybe_dma_pinned(k, pfn)) return false;
   s.flags[i]! &= ~PG_anon_exclusive;
   return true;
 }
 
 /**
- * Where a page with this page offset lies in a VMA, or -1. Offsets are compared modulo 2^32: that is what is kept of
- * them, and more than any VMA is long.
+ * Where a page (or the first of `nr`) with this page offset lies in a VMA: the VMA's start where only a later one does, or
+ * -1. Offsets are compared modulo 2^32: that is what is kept of them, and more than any VMA is long.
  * @kernel mm/internal.h:vma_address
  */
-export function vma_address(vma: vm_area_struct, index: number): number {
+export function vma_address(vma: vm_area_struct, index: number, nr = 1): number {
   const off = (index - vma.vm_pgoff) >>> 0;
-  return off < vma_pages(vma) ? vma.vm_start + off * PAGE_SIZE : -1;
+  if (off < vma_pages(vma)) return vma.vm_start + off * PAGE_SIZE;
+  return (vma.vm_pgoff - index) >>> 0 < nr ? vma.vm_start : -1;
 }
 
 /**
  * Calls `one` for each VMA that can map a page, with the address it would have there; ends where that says false.
  * @kernel mm/rmap.c:rmap_walk
  * @fidelity simplified: VMAs come in the order in which they were linked, not by page offset
+ * @param pfn page, or head of a huge page: the address is then that of its first page that the VMA can map
  */
 export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, address: number) => boolean): void {
   const s = k.mem.section(pfn);
@@ -253,15 +332,16 @@ export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, ad
   const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
   if (owner === undefined) return;
   const index = s.index[i]!;
+  const nr = folio_nr_pages(k.mem, pfn);
   if (owner.is_anon) {
     for (const avc of [...owner.rb_root]) {
-      const address = vma_address(avc.vma, index);
+      const address = vma_address(avc.vma, index, nr);
       if (address >= 0 && !one(avc.vma, address)) return;
     }
     return;
   }
   for (const vma of [...owner.i_mmap]) {
-    const address = vma_address(vma, index);
+    const address = vma_address(vma, index, nr);
     if (address >= 0 && !one(vma, address)) return;
   }
 }

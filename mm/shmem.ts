@@ -59,7 +59,7 @@ export const SGP_FALLOC = 4;
 
 /** Largest page offset of a file. @kernel MAX_LFS_FILESIZE >> PAGE_SHIFT, here what an index can hold */
 const MAX_INDEX = 2 ** 32 - 1;
-const GFP_RECLAIM_MASK = __GFP_RECLAIM | __GFP_HIGH | __GFP_IO | __GFP_FS | __GFP_NOWARN;
+export const GFP_RECLAIM_MASK = __GFP_RECLAIM | __GFP_HIGH | __GFP_IO | __GFP_FS | __GFP_NOWARN;
 
 function SHMEM_I(i: inode): shmem_inode_info {
   return i.shmem!;
@@ -92,7 +92,8 @@ function shmem_inode_acct_block(k: Machine, info: shmem_inode_info): boolean {
   return !shmem_noreserve(info) || __vm_enough_memory(k, k.current.mm, 1) === 0;
 }
 
-function shmem_inode_unacct_blocks(k: Machine, info: shmem_inode_info, pages: number): void {
+/** @kernel mm/shmem.c:shmem_inode_unacct_blocks @fidelity mirrored */
+export function shmem_inode_unacct_blocks(k: Machine, info: shmem_inode_info, pages: number): void {
   if (shmem_noreserve(info)) vm_unacct_memory(k, pages);
 }
 
@@ -268,6 +269,7 @@ export function shmem_file_setup(
     swapped: 0,
     seals: F_SEAL_SEAL,
     falloc: null,
+    fallocend: 0,
   };
   return new file(path, host, shmem_file_operations, FMODE_READ | FMODE_WRITE, true);
 }

@@ -7,6 +7,7 @@ import { VM_BUG_ON } from "../include/linux/bug.js";
 import {
   type mem_map,
   type mem_section,
+  folio_mapped,
   page_owner_of,
   page_zone,
   PageAnon,
@@ -34,6 +35,7 @@ import {
   PG_writeback,
 } from "../include/linux/page-flags.js";
 import { PAGEVEC_SIZE } from "../include/linux/pagevec.js";
+import { HPAGE_PMD_ORDER } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import {
   NR_MLOCK,
@@ -47,9 +49,10 @@ import {
   UNEVICTABLE_PGRESCUED,
 } from "../include/linux/vmstat.js";
 import { list_add, list_add_tail, list_bulk_move, list_del, list_move } from "../lib/pagelist.js";
+import { free_transhuge_page } from "./huge_memory/deferred.js";
 import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
 import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
-import { count_vm_event } from "./vmstat.js";
+import { count_vm_events } from "./vmstat.js";
 
 /** Flags that decide whether pages can change LRU lists together. */
 const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head;
@@ -120,6 +123,12 @@ export function get_page(k: Machine, pfn: number): void {
   s.refcount[i]!++;
 }
 
+/** Frees a compound page. @kernel mm/page_alloc.c:destroy_large_folio @fidelity mirrored */
+function destroy_large_folio(k: Machine, head: number, order: number): void {
+  if (order === HPAGE_PMD_ORDER) free_transhuge_page(k, head);
+  free_the_page(k, head, order);
+}
+
 /**
  * Drops a reference to a page and frees the page with the last one.
  * @kernel include/linux/mm.h:put_page, mm/swap.c:__folio_put
@@ -133,7 +142,7 @@ export function put_page(k: Machine, pfn: number): void {
   if (ref > 0) return;
   VM_BUG_ON(ref < 0, "put_page of a free page");
   __page_cache_release(k, s, i, pfn);
-  if (s.flags[i]! & PG_head) free_the_page(k, pfn, s.private_[i]!);
+  if (s.flags[i]! & PG_head) destroy_large_folio(k, pfn, s.private_[i]!);
   else free_the_page(k, pfn, 0);
 }
 
@@ -157,7 +166,7 @@ export function release_pages(k: Machine, pfns: readonly number[]): void {
     if (ref > 0) continue;
     VM_BUG_ON(ref < 0, "release_pages of a free page");
     __page_cache_release(k, s, i, pfn);
-    if (s.flags[i]! & PG_head) free_the_page(k, pfn, s.private_[i]!);
+    if (s.flags[i]! & PG_head) destroy_large_folio(k, pfn, s.private_[i]!);
     else free.push(pfn);
   }
   if (free.length > 0) free_unref_page_list(k, free);
@@ -176,11 +185,11 @@ function lru_add_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
   const was_unevictable = (s.flags[i]! & PG_unevictable) !== 0;
   if (was_unevictable) s.flags[i]! &= ~PG_unevictable;
   if (folio_evictable(k.mem, pfn)) {
-    if (was_unevictable) count_vm_event(k, UNEVICTABLE_PGRESCUED);
+    if (was_unevictable) count_vm_events(k, UNEVICTABLE_PGRESCUED, nr_pages(s, i));
   } else {
     s.flags[i] = (s.flags[i]! & ~PG_active) | PG_unevictable;
     s.prev[i] = 0;
-    if (!was_unevictable) count_vm_event(k, UNEVICTABLE_PGCULLED);
+    if (!was_unevictable) count_vm_events(k, UNEVICTABLE_PGCULLED, nr_pages(s, i));
   }
   lruvec_add_folio(k, pfn);
 }
@@ -190,7 +199,7 @@ function lru_move_tail_fn(k: Machine, pfn: number, s: mem_section, i: number): v
   lruvec_del_folio(k, pfn);
   s.flags[i]! &= ~PG_active;
   lruvec_add_folio(k, pfn, true);
-  count_vm_event(k, PGROTATED);
+  count_vm_events(k, PGROTATED, nr_pages(s, i));
 }
 
 function folio_activate_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
@@ -211,7 +220,7 @@ function folio_activate_fn(k: Machine, pfn: number, s: mem_section, i: number): 
 
 function lru_deactivate_file_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
   const active = (s.flags[i]! & PG_active) !== 0;
-  if (s.flags[i]! & PG_unevictable || s.mapcount[i]! > 0) return;
+  if (s.flags[i]! & PG_unevictable || folio_mapped(k.mem, pfn)) return;
   lruvec_del_folio(k, pfn);
   s.flags[i]! &= ~(PG_active | PG_referenced);
   if (s.flags[i]! & (PG_writeback | PG_dirty)) {
@@ -219,9 +228,9 @@ function lru_deactivate_file_fn(k: Machine, pfn: number, s: mem_section, i: numb
     s.flags[i]! |= PG_reclaim;
   } else {
     lruvec_add_folio(k, pfn, true);
-    count_vm_event(k, PGROTATED);
+    count_vm_events(k, PGROTATED, nr_pages(s, i));
   }
-  if (active) count_vm_event(k, PGDEACTIVATE);
+  if (active) count_vm_events(k, PGDEACTIVATE, nr_pages(s, i));
 }
 
 function lru_deactivate_fn(k: Machine, pfn: number, s: mem_section, i: number): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Page reclaim (mm/vmscan.c): kswapd, direct reclaim and MADV_PAGEOUT on a machine without swap. */
 import { __GFP_FS, __GFP_IO } from "../include/linux/gfp.js";
-import { PFN_SECTION_MASK, page_owner_of } from "../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, folio_mapped, folio_nr_pages, page_owner_of } from "../include/linux/mem_map.js";
 import {
   LRU_ACTIVE_FILE,
   LRU_INACTIVE_FILE,
@@ -9,6 +9,7 @@ import {
   NULL_PFN,
   WMARK_HIGH,
   ZONE_RECLAIM_ACTIVE,
+  page_list,
   pageblock_order,
   type pglist_data,
   type zone,
@@ -16,13 +17,14 @@ import {
 import {
   PG_active,
   PG_dirty,
+  PG_head,
   PG_locked,
   PG_mlocked,
   PG_referenced,
   PG_swapbacked,
   PG_writeback,
 } from "../include/linux/page-flags.js";
-import { TTU_BATCH_FLUSH } from "../include/linux/rmap.js";
+import { TTU_BATCH_FLUSH, TTU_SPLIT_HUGE_PMD } from "../include/linux/rmap.js";
 import { PF_MEMALLOC } from "../include/linux/sched.js";
 import {
   ALLOCSTALL_DMA,
@@ -38,14 +40,17 @@ import {
   PGSTEAL_KSWAPD,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
+import { list_pages } from "../lib/pagelist.js";
 import { reset_isolation_suitable, wakeup_kcompactd } from "./compaction.js";
 import { filemap_remove_folio, folio_trylock, folio_unlock } from "./filemap.js";
+import { can_split_folio, split_huge_page_to_list } from "./huge_memory/split.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { wmark_pages, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
 import { page_maybe_dma_pinned } from "./rmap.js";
 import { folio_referenced, try_to_unmap } from "./rmap/unmap.js";
 import { folio_evictable, folio_isolate_lru, folio_putback_lru, lru_add_drain, put_page } from "./swap.js";
 import { count_vm_event, count_vm_events } from "./vmstat.js";
+import { shrink_slab } from "./vmscan/shrinker.js";
 
 const MAX_RECLAIM_RETRIES = 16;
 const DEF_PRIORITY = 12;
@@ -88,8 +93,19 @@ function pageout(k: Machine, pfn: number, sc: scan_control, clean_only: boolean)
   return s.refcount[i] === 2 ? ACTIVATE : KEEP;
 }
 
+/**
+ * Without swap a huge page is split in the hope of swapping its pages: those that it leaves go to `more`.
+ * @kernel mm/vmscan.c:shrink_folio_list
+ * @fidelity mirrored (no swap, to which nothing can be added)
+ */
+function split_for_swap(k: Machine, pfn: number, more: number[]): void {
+  if (!can_split_folio(k, pfn)) return;
+  const tails = new page_list();
+  if (split_huge_page_to_list(k, pfn, tails) === 0) more.push(...list_pages(k.mem, tails));
+}
+
 /** Reclaims one isolated, locked page if nothing speaks against it; FREED, KEEP or ACTIVATE. */
-function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control): number {
+function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control, more: number[]): number {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (!folio_evictable(k.mem, pfn)) return ACTIVATE;
@@ -100,18 +116,20 @@ function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control): number 
   const anon = owner?.is_anon === true;
   if (anon && s.flags[i]! & PG_swapbacked) {
     if ((sc.gfp_mask & __GFP_IO) === 0 || page_maybe_dma_pinned(k, pfn)) return KEEP;
+    if (s.flags[i]! & PG_head) split_for_swap(k, pfn, more);
     return ACTIVATE;
   }
-  if (s.mapcount[i] !== 0 && !try_to_unmap(k, pfn, TTU_BATCH_FLUSH)) return ACTIVATE;
+  const ttu = s.flags[i]! & PG_head ? TTU_BATCH_FLUSH | TTU_SPLIT_HUGE_PMD : TTU_BATCH_FLUSH;
+  if (folio_mapped(k.mem, pfn) && !try_to_unmap(k, pfn, ttu)) return ACTIVATE;
   if (page_maybe_dma_pinned(k, pfn)) return ACTIVATE;
   if (s.flags[i]! & PG_dirty && !(anon && (s.flags[i]! & PG_swapbacked) === 0))
     return pageout(k, pfn, sc, references === -1);
   if (anon) {
     if (s.refcount[i] !== 1) return KEEP;
-    count_vm_event(k, PGLAZYFREED);
+    count_vm_events(k, PGLAZYFREED, folio_nr_pages(k.mem, pfn));
     return FREED;
   }
-  if (owner === undefined || s.refcount[i] !== 2) return KEEP;
+  if (owner === undefined || s.refcount[i] !== 1 + folio_nr_pages(k.mem, pfn)) return KEEP;
   filemap_remove_folio(k, pfn);
   return FREED;
 }
@@ -120,28 +138,29 @@ function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control): number 
  * Reclaims what can be reclaimed of isolated pages, last first; the rest goes back to the LRU lists.
  * Returns the number of pages freed.
  * @kernel mm/vmscan.c:shrink_folio_list
- * @fidelity simplified: no swap, so anonymous and dirty shmem pages stay; dirty pages of files wait for a flusher; order 0
+ * @fidelity simplified: no swap, so anonymous and dirty shmem pages stay; dirty pages of files wait for a flusher
  */
 function shrink_folio_list(k: Machine, pfns: readonly number[], sc: scan_control): number {
   let nr_reclaimed = 0;
-  for (let n = pfns.length - 1; n >= 0; n--) {
-    const pfn = pfns[n]!;
+  const list = [...pfns];
+  for (let pfn = list.pop(); pfn !== undefined; pfn = list.pop()) {
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
-    sc.nr_scanned++;
+    const nr_pages = folio_nr_pages(k.mem, pfn);
+    sc.nr_scanned += nr_pages;
     let verdict = KEEP;
     if (folio_trylock(k, pfn)) {
-      verdict = shrink_locked_folio(k, pfn, sc);
+      verdict = shrink_locked_folio(k, pfn, sc, list);
       if (s.flags[i]! & PG_locked) folio_unlock(k, pfn);
     }
     if (verdict === FREED) {
-      nr_reclaimed++;
+      nr_reclaimed += nr_pages;
       put_page(k, pfn);
       continue;
     }
     if (verdict === ACTIVATE && (s.flags[i]! & PG_mlocked) === 0) {
       s.flags[i]! |= PG_active;
-      count_vm_event(k, PGACTIVATE);
+      count_vm_events(k, PGACTIVATE, folio_nr_pages(k.mem, pfn));
     }
     folio_putback_lru(k, pfn);
   }
@@ -190,7 +209,7 @@ function shrink_active_list(k: Machine, node: pglist_data, nr: number): void {
 /**
  * One pass over a node's lists of file pages: the 2^priority-th part of them.
  * @kernel mm/vmscan.c:shrink_node
- * @fidelity simplified: without swap the anonymous lists are not scanned; no slab shrinkers, no memory cgroups
+ * @fidelity simplified: without swap the anonymous lists are not scanned; no memory cgroups
  */
 function shrink_node(k: Machine, node: pglist_data, priority: number, sc: scan_control): void {
   lru_add_drain(k);
@@ -208,6 +227,7 @@ function shrink_node(k: Machine, node: pglist_data, priority: number, sc: scan_c
     count_vm_events(k, sc.kswapd ? PGSTEAL_KSWAPD : PGSTEAL_DIRECT, freed);
   }
   if (active.nr > inactive.nr) shrink_active_list(k, node, Math.max(active.nr >>> priority, SWAP_CLUSTER_MAX));
+  shrink_slab(k, priority);
 }
 
 /**

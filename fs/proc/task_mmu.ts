@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /proc/PID/smaps and pagemap, as rows (fs/proc/task_mmu.c). */
 import type { mm_struct, vm_area_struct } from "../../include/linux/mm_types.js";
-import { _PAGE_MIGRATION, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_SWP } from "../../include/linux/mm_types.js";
+import {
+  _PAGE_MIGRATION,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_SPECIAL,
+  _PAGE_SWP,
+} from "../../include/linux/mm_types.js";
 import { VM_EXEC, VM_MAYSHARE, VM_READ, VM_WRITE } from "../../include/linux/mm.js";
 import { page_mapcount, page_test, PageAnon } from "../../include/linux/mem_map.js";
 import { PG_head, PG_ksm, PG_tail } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test, vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
-import { pte_index, pte_offset } from "../../mm/pgtable.js";
+import { pmd_huge, pte_index, pte_offset } from "../../mm/pgtable.js";
 
 /** What smaps shows of one VMA. */
 export interface SmapsRow {
@@ -100,6 +106,12 @@ export function vma_name(mm: mm_struct, vma: vm_area_struct): string {
  * @fidelity simplified: what /proc/self/pagemap and /proc/kpageflags say together
  */
 export function page_char(k: Machine, mm: mm_struct, addr: number): string {
+  const pmd = pmd_huge(mm, addr);
+  if (pmd !== undefined) {
+    if (pmd.flags & _PAGE_MIGRATION) return "w";
+    if (pmd.flags & _PAGE_SPECIAL) return "z";
+    return PageAnon(k.mem, pmd.pfn) ? "T" : "F";
+  }
   const table = pte_offset(mm, addr);
   if (table === undefined) return "-";
   const i = pte_index(addr);

@@ -40,10 +40,13 @@ export interface Trial {
 function eachFrame(mm: mm_struct, addr: number, len: number, visit: (pfn: number) => void): void {
   const end = addr + len;
   for (let at = addr; at < end; at = (Math.floor(at / PMD_SIZE) + 1) * PMD_SIZE) {
-    const table = mm.pgd.pte.get(Math.floor(at / PMD_SIZE));
-    if (table === undefined) continue;
+    const key = Math.floor(at / PMD_SIZE);
     const first = (at % PMD_SIZE) / PAGE_SIZE;
     const last = Math.min(first + (end - at) / PAGE_SIZE, PMD_SIZE / PAGE_SIZE);
+    const huge = mm.pgd.huge.get(key);
+    if (huge !== undefined && huge.flags & _PAGE_PRESENT) for (let i = first; i < last; i++) visit(huge.pfn + i);
+    const table = mm.pgd.pte.get(key);
+    if (table === undefined) continue;
     for (let i = first; i < last; i++) if (table.flags[i]! & _PAGE_PRESENT) visit(table.pfn[i]!);
   }
 }

@@ -38,6 +38,8 @@ export interface shmem_inode_info {
   seals: number;
   /** Range that a hole punch is working on, as [start, end) page offsets; a fault in it waits. */
   falloc: { start: number; end: number } | null;
+  /** Page offset up to which fallocate() promised pages, even behind the end. */
+  fallocend: number;
 }
 
 export class inode {

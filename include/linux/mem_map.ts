@@ -2,7 +2,7 @@
 /** struct page, taken apart: one typed array a field, indexed by page frame, allocated by section when first touched. */
 import type { zone } from "./mmzone.js";
 import { pageblock_nr_pages, pageblock_order } from "./mmzone.js";
-import { PG_head, PG_tail } from "./page-flags.js";
+import { PG_double_map, PG_head, PG_tail } from "./page-flags.js";
 
 export const PFN_SECTION_SHIFT = 15;
 export const PAGES_PER_SECTION = 1 << PFN_SECTION_SHIFT;
@@ -13,15 +13,15 @@ export class mem_section {
   /** PG_… bits. */
   readonly flags: Uint32Array;
   readonly refcount: Int32Array;
-  /** How many page table entries map the page: the kernel's _mapcount + 1. */
+  /** How many page table entries map the page: the kernel's _mapcount + 1. Huge entries: see compound_mapcount(). */
   readonly mapcount: Int32Array;
-  /** What the page belongs to: an id of {@link mem_map.owners}, or 0. */
+  /** What the page belongs to: an id of {@link mem_map.owners}, or 0. Tails of a huge page name what their head does. */
   readonly mapping: Uint32Array;
   /** Page offset in its mapping: of the file, or for anonymous memory the linear index of its VMA. */
   readonly index: Uint32Array;
   /** Order of a buddy block, or of a compound page's head; head's page frame of a tail; swap entry of a swap-cache page. */
   readonly private_: Uint32Array;
-  /** Links of the one list that the page is on: free list, per-CPU list or LRU. */
+  /** Links of the one list that the page is on: free list, per-CPU list or LRU. Those of a first tail are two counts of its compound page. */
   readonly next: Uint32Array;
   readonly prev: Uint32Array;
   /** The page's first byte: all of its contents that the model keeps. */
@@ -126,8 +126,61 @@ export function page_ref_count(m: mem_map, pfn: number): number {
   return m.section(pfn).refcount[pfn & PFN_SECTION_MASK]!;
 }
 
+/** How many entries of any size map a page. @kernel mm/util.c:__page_mapcount */
 export function page_mapcount(m: mem_map, pfn: number): number {
-  return m.section(pfn).mapcount[pfn & PFN_SECTION_MASK]!;
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const n = s.mapcount[i]!;
+  if (!(s.flags[i]! & (PG_head | PG_tail)) || !PageAnon(m, pfn)) return n;
+  const head = compound_head(m, pfn);
+  return n + compound_mapcount(m, head) - (page_test(m, head, PG_double_map) ? 1 : 0);
+}
+
+/** How many huge entries map a compound page: the kernel's compound_mapcount + 1. Kept in its first tail. */
+export function compound_mapcount(m: mem_map, head: number): number {
+  return m.section(head).next[(head + 1) & PFN_SECTION_MASK]!;
+}
+
+export function set_compound_mapcount(m: mem_map, head: number, n: number): void {
+  m.section(head).next[(head + 1) & PFN_SECTION_MASK] = n;
+}
+
+/** How often a compound page is pinned. Kept in its first tail. */
+export function compound_pincount(m: mem_map, head: number): number {
+  return m.section(head).prev[(head + 1) & PFN_SECTION_MASK]!;
+}
+
+export function set_compound_pincount(m: mem_map, head: number, n: number): void {
+  m.section(head).prev[(head + 1) & PFN_SECTION_MASK] = n;
+}
+
+/** All entries that map any part of a page or compound page (by its head). @kernel mm/util.c:folio_mapcount */
+export function folio_mapcount(m: mem_map, pfn: number): number {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (!(s.flags[i]! & PG_head)) return s.mapcount[i]!;
+  const nr = 1 << s.private_[i]!;
+  const compound = compound_mapcount(m, pfn);
+  let n = compound;
+  for (let j = i; j < i + nr; j++) n += s.mapcount[j]!;
+  if (!PageAnon(m, pfn)) return n - compound * nr;
+  return s.flags[i]! & PG_double_map ? n - nr : n;
+}
+
+/** Does any entry map the page, or (by its head) any part of the compound page? @kernel mm/util.c:folio_mapped */
+export function folio_mapped(m: mem_map, pfn: number): boolean {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.mapcount[i]! > 0) return true;
+  if (!(s.flags[i]! & PG_head)) return false;
+  if (compound_mapcount(m, pfn) > 0) return true;
+  for (let j = i + 1; j < i + (1 << s.private_[i]!); j++) if (s.mapcount[j]! > 0) return true;
+  return false;
+}
+
+/** Pages of an ordinary page or of a compound page, by its head. */
+export function folio_nr_pages(m: mem_map, pfn: number): number {
+  return 1 << compound_order(m, pfn);
 }
 
 /** The head of a compound page, or the page itself. */

@@ -185,6 +185,23 @@ export class pte_table {
   }
 }
 
+/**
+ * An entry that stands for a whole table: it maps 2 MiB of a huge page or the huge zero page ({@link _PAGE_SPECIAL}), or
+ * holds the place of one on its way.
+ */
+export class huge_pmd {
+  /** Head of the huge page. */
+  pfn: number;
+  flags: number;
+  /** Page frame of the table that waits for the day when the entry is split; 0 for pages of files. */
+  deposit: number;
+  constructor(pfn: number, flags: number, deposit: number) {
+    this.pfn = pfn;
+    this.flags = flags;
+    this.deposit = deposit;
+  }
+}
+
 export const MM_FILEPAGES = 0;
 export const MM_ANONPAGES = 1;
 export const MM_SWAPENTS = 2;
@@ -201,6 +218,8 @@ export class pgd_t {
   readonly pmd = new Map<number, number>();
   /** Tables of entries by address / 2^21. */
   readonly pte = new Map<number, pte_table>();
+  /** Huge entries by address / 2^21: where one is, there is no table. */
+  readonly huge = new Map<number, huge_pmd>();
   /** The table that mm/pgtable.ts:pte_offset found last; pmd_clear there forgets it. */
   last_key = -1;
   last_table: pte_table | undefined = undefined;

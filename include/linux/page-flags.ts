@@ -27,7 +27,7 @@ export const PG_buddy = 1 << 21;
 export const PG_table = 1 << 22;
 export const PG_isolated = 1 << 23;
 export const PG_ksm = 1 << 24;
-/** Head of a transparent huge page whose split is deferred. */
+/** Head of a huge page of anonymous memory that entries of both sizes map. */
 export const PG_double_map = 1 << 25;
 /** On a per-CPU list of the allocator: free for its zone's counters, but not in the buddy lists. */
 export const PG_pcp = 1 << 26;

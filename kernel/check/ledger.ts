@@ -45,6 +45,8 @@ export interface SectionLedger {
 export class Ledger {
   private readonly m: mem_map;
   private readonly sections: (SectionLedger | undefined)[] = [];
+  /** Huge entries that map each huge page, by its head. */
+  readonly huge = new Map<number, number>();
 
   constructor(m: mem_map) {
     this.m = m;
@@ -72,6 +74,12 @@ export class Ledger {
   map(pfn: number): void {
     this.section(pfn >>> PFN_SECTION_SHIFT).maps[pfn & PFN_SECTION_MASK]!++;
     this.ref(pfn);
+  }
+
+  /** A huge entry that maps a huge page, which is one reference. */
+  mapHuge(head: number): void {
+    this.huge.set(head, (this.huge.get(head) ?? 0) + 1);
+    this.ref(head);
   }
 
   /** Notes that a page is on a list; false if it was met on one before. */

@@ -24,6 +24,7 @@ import { PageAnon, page_test } from "../../include/linux/mem_map.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_all, vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
+import { countHuge } from "./huge.js";
 import type { Complaints, Ledger } from "./ledger.js";
 
 const VM_SHARED_MAYWRITE = vm_flags_or(VM_SHARED, VM_MAYWRITE);
@@ -181,6 +182,7 @@ export function checkPageTables(k: Machine, ledger: Ledger, bad: Complaints, mm:
     ledger.ref(table.page);
     countTable(k, ledger, bad, mm, key, table, rss);
   }
+  countHuge(ledger, bad, mm, rss, (pfn) => mm_counter(k, pfn));
   if (mm.pgd.page !== 0) ledger.ref(mm.pgd.page);
   for (const page of mm.pgd.pud.values()) ledger.ref(page);
   for (const page of mm.pgd.pmd.values()) ledger.ref(page);

@@ -51,7 +51,7 @@ import type { Machine } from "../../include/machine.js";
 import { EAGAIN, EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EMLINK, ENOMEM } from "../../uapi/errno.js";
 import { handle_mm_fault } from "../memory.js";
 import { find_extend_vma, vma_lookup } from "../mmap.js";
-import { pte_index, pte_offset } from "../pgtable.js";
+import { pmd_huge, pte_index, pte_offset } from "../pgtable.js";
 import { follow_page_mask, follow_pte_run, type page_array } from "./follow.js";
 
 /** C's `int *locked`: does the caller still hold mmap_lock? */
@@ -161,6 +161,11 @@ function faultin_result(ret: number): number {
   return ret;
 }
 
+/** Pages from an address to the end of its 2 MiB, up to `most`. */
+function rest_of_pmd(start: number, most: number): number {
+  return Math.min(most, PTRS_PER_PTE - pte_index(start));
+}
+
 /**
  * Walks [start, start + nr_pages) of an address space, faults in what is missing, and takes a reference or pin on
  * each page if `gup_flags` ask for it. Called with mmap_lock held; with `locked` it may be dropped on the way.
@@ -222,8 +227,9 @@ export function __get_user_pages(
       break;
     }
     if (pages !== null) pages[off + i] = page;
-    i++;
-    start += PAGE_SIZE;
+    const step = pages === null && pmd_huge(mm, start) !== undefined ? rest_of_pmd(start, nr_pages - i) : 1;
+    i += step;
+    start += step * PAGE_SIZE;
   }
   return i > 0 ? i : ret;
 }

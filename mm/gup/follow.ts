@@ -4,8 +4,10 @@ import {
   PFN_SECTION_MASK,
   PFN_SECTION_SHIFT,
   compound_head,
+  compound_pincount,
   page_zone,
   PageAnon,
+  set_compound_pincount,
   type mem_section,
 } from "../../include/linux/mem_map.js";
 import {
@@ -13,6 +15,7 @@ import {
   FOLL_GET,
   FOLL_MIGRATION,
   FOLL_PIN,
+  FOLL_SPLIT_PMD,
   FOLL_TOUCH,
   FOLL_WRITE,
   GUP_PIN_COUNTING_BIAS,
@@ -29,10 +32,11 @@ import {
   _PAGE_PROTNONE,
   _PAGE_RW,
   _PAGE_SPECIAL,
+  type huge_pmd,
   type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
-import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import {
   PG_active,
   PG_anon_exclusive,
@@ -46,9 +50,12 @@ import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NR_FOLL_PIN_ACQUIRED } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { EEXIST, EINVAL, EMLINK, ENOMEM } from "../../uapi/errno.js";
+import { pmd_migration_entry_wait } from "../huge_memory/migrate.js";
+import { follow_trans_huge_pmd } from "../huge_memory/pmd.js";
+import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { migration_entry_wait } from "../migrate.js";
 import { set_page_dirty } from "../page-writeback.js";
-import { pte_index, pte_offset } from "../pgtable.js";
+import { pmd_huge, pte_alloc, pte_index, pte_offset } from "../pgtable.js";
 import { mark_page_accessed } from "../swap.js";
 import { __mod_node_page_state } from "../vmstat.js";
 
@@ -79,16 +86,30 @@ export function gup_must_unshare(k: Machine, flags: number, pfn: number): boolea
   return (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_anon_exclusive) === 0;
 }
 
+/** The same for a part of a huge page, which counts its pins apart. */
+function try_grab_large(k: Machine, pfn: number, flags: number): boolean {
+  const head = compound_head(k.mem, pfn);
+  const s = k.mem.section(head);
+  const i = head & PFN_SECTION_MASK;
+  if (s.refcount[i]! <= 0) return false;
+  if (!(flags & (FOLL_GET | FOLL_PIN))) return true;
+  s.refcount[i]!++;
+  if (flags & FOLL_GET) return true;
+  set_compound_pincount(k.mem, head, compound_pincount(k.mem, head) + 1);
+  __mod_node_page_state(k.nodes[page_zone(k.mem, head).node]!, NR_FOLL_PIN_ACQUIRED, 1);
+  return true;
+}
+
 /**
  * Takes a reference (FOLL_GET) or a pin (FOLL_PIN) on a page; without either, nothing. False if it has no owner.
  * @kernel mm/gup.c:try_grab_page
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  */
 export function try_grab_page(k: Machine, pfn: number, flags: number): boolean {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON((flags & (FOLL_GET | FOLL_PIN)) === (FOLL_GET | FOLL_PIN), "FOLL_GET together with FOLL_PIN");
-  if (s.flags[i]! & COMPOUND) not_modelled("mm/gup.c: try_grab_page of a large folio");
+  if (s.flags[i]! & COMPOUND) return try_grab_large(k, pfn, flags);
   if (s.refcount[i]! <= 0) return false;
   if (flags & FOLL_GET) s.refcount[i]!++;
   else if (flags & FOLL_PIN) {
@@ -153,21 +174,49 @@ function follow_page_pte(k: Machine, vma: vm_area_struct, address: number, table
   if (!(pte & _PAGE_RW) && gup_must_unshare(k, flags, page)) return -EMLINK;
   if (!try_grab_page(k, page, flags)) return -ENOMEM;
   if (flags & FOLL_TOUCH) {
-    const dirty = k.mem.section(page).flags[page & PFN_SECTION_MASK]! & PG_dirty;
-    if (flags & FOLL_WRITE && !(pte & _PAGE_DIRTY) && !dirty) set_page_dirty(k, page);
-    mark_page_accessed(k, page);
+    const head = compound_head(k.mem, page);
+    const dirty = k.mem.section(head).flags[head & PFN_SECTION_MASK]! & PG_dirty;
+    if (flags & FOLL_WRITE && !(pte & _PAGE_DIRTY) && !dirty) set_page_dirty(k, head);
+    mark_page_accessed(k, head);
   }
   return page;
+}
+
+/** The page of a huge entry; undefined where FOLL_SPLIT_PMD made a table of it. @kernel mm/gup.c:follow_pmd_mask */
+function follow_pmd_mask(
+  k: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmd: huge_pmd,
+  flags: number,
+): number | undefined {
+  if (pmd.flags & _PAGE_MIGRATION) {
+    if (!(flags & FOLL_MIGRATION)) return 0;
+    pmd_migration_entry_wait(k, vma.vm_mm, address);
+    const now = pmd_huge(vma.vm_mm, address);
+    return now === undefined ? undefined : follow_pmd_mask(k, vma, address, now, flags);
+  }
+  if (flags & FOLL_SPLIT_PMD) {
+    __split_huge_pmd(k, vma, address, false, 0);
+    if (pte_alloc(k, vma.vm_mm, address) === null) return -ENOMEM;
+    return undefined;
+  }
+  return follow_trans_huge_pmd(k, vma, address, pmd, flags);
 }
 
 /**
  * The page mapped at an address of a VMA, with the reference or pin that `flags` ask for; does not fault.
  * @kernel mm/gup.c:follow_page_mask
- * @fidelity simplified: entries of single pages only
+ * @fidelity mirrored (no hugetlb, no device memory)
  * @param address bytes
  * @returns as {@link follow_page_pte}
  */
 export function follow_page_mask(k: Machine, vma: vm_area_struct, address: number, flags: number): number {
+  const pmd = pmd_huge(vma.vm_mm, address);
+  if (pmd !== undefined) {
+    const page = follow_pmd_mask(k, vma, address, pmd, flags);
+    if (page !== undefined) return page;
+  }
   const table = pte_offset(vma.vm_mm, address);
   if (table === undefined) return 0;
   return follow_page_pte(k, vma, address, table, flags);

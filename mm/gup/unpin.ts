@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Letting go of pinned pages (mm/gup.c: unpin_user_pages and its like). */
-import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, page_zone } from "../../include/linux/mem_map.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
+import {
+  PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
+  compound_head,
+  compound_pincount,
+  page_zone,
+  set_compound_pincount,
+  type mem_section,
+} from "../../include/linux/mem_map.js";
 import { GUP_PIN_COUNTING_BIAS } from "../../include/linux/mm.js";
 import { PG_anon_exclusive, PG_dirty, PG_head, PG_tail } from "../../include/linux/page-flags.js";
 import { NR_FOLL_PIN_RELEASED } from "../../include/linux/vmstat.js";
@@ -17,10 +25,22 @@ function sanity_check_pinned_page(k: Machine, pfn: number, flags: number, mappin
   VM_BUG_ON(true, `page ${pfn.toString()} is pinned, anonymous and not exclusive`);
 }
 
+/** Lets go of one pin on a part of a huge page. */
+function unpin_large(k: Machine, pfn: number, s: mem_section): void {
+  const head = compound_head(k.mem, pfn);
+  const exclusive = (s.flags[pfn & PFN_SECTION_MASK]! | s.flags[head & PFN_SECTION_MASK]!) & PG_anon_exclusive;
+  if (k.config.DEBUG_VM) sanity_check_pinned_page(k, pfn, exclusive, s.mapping[head & PFN_SECTION_MASK]!);
+  const pins = compound_pincount(k.mem, head);
+  VM_BUG_ON(pins === 0, "more unpins than pins");
+  set_compound_pincount(k.mem, head, pins - 1);
+  if (k.nodes.length > 1) __mod_node_page_state(k.nodes[page_zone(k.mem, head).node]!, NR_FOLL_PIN_RELEASED, 1);
+  put_page(k, head);
+}
+
 /**
  * Lets go of pins on pages [from, to) of an array. Put pages, the last reference gone, are freed.
  * @kernel mm/gup.c:unpin_user_pages
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  * @param pages page frames
  */
 function unpin_range(k: Machine, pages: page_array, from: number, to: number): void {
@@ -31,7 +51,10 @@ function unpin_range(k: Machine, pages: page_array, from: number, to: number): v
     const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
     const i = pfn & PFN_SECTION_MASK;
     const flags = s.flags[i]!;
-    if (flags & (PG_head | PG_tail)) not_modelled("mm/gup.c: unpin of a large folio");
+    if (flags & (PG_head | PG_tail)) {
+      unpin_large(k, pfn, s);
+      continue;
+    }
     if (debug) sanity_check_pinned_page(k, pfn, flags, s.mapping[i]!);
     const left = s.refcount[i]! - GUP_PIN_COUNTING_BIAS;
     VM_BUG_ON(left < 0, "more unpins than pins");
@@ -78,7 +101,7 @@ export function unpin_user_pages_dirty_lock(
 ): void {
   if (make_dirty) {
     for (let j = off; j < off + npages; j++) {
-      const pfn = pages[j]!;
+      const pfn = compound_head(k.mem, pages[j]!);
       if (!(k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_dirty)) set_page_dirty(k, pfn);
     }
   }

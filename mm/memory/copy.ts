@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Copying a VMA's entries at fork (mm/memory.c: copy_page_range). */
 import { not_modelled } from "../../include/linux/bug.js";
-import { type mem_section, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { type mem_section, PageAnon, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import {
   GUP_PIN_COUNTING_BIAS,
   VM_HUGETLB,
@@ -27,15 +27,16 @@ import {
 } from "../../include/linux/mm_types.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
 import type { Machine } from "../../include/machine.js";
-import { PG_anon_exclusive, PG_swapbacked, PG_uptodate } from "../../include/linux/page-flags.js";
+import { PG_anon_exclusive, PG_head, PG_swapbacked, PG_tail, PG_uptodate } from "../../include/linux/page-flags.js";
 import { MMF_HAS_PINNED } from "../../include/linux/sched/coredump.js";
 import { PMD_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
 import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import { ENOMEM } from "../../uapi/errno.js";
+import { copy_huge_pmd } from "../huge_memory/pmd.js";
 import { alloc_page } from "../page_alloc.js";
 import { pmd_alloc, pte_alloc, pte_index, pte_offset, pte_present, set_pte, vm_page_prot } from "../pgtable.js";
-import { page_add_new_anon_rmap } from "../rmap.js";
-import { lru_cache_add_inactive_or_unevictable } from "../swap.js";
+import { page_add_new_anon_rmap, page_try_dup_anon_rmap } from "../rmap.js";
+import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { mm_counter } from "./zap.js";
 
 const VM_RAW = vm_flags_or(VM_PFNMAP, VM_MIXEDMAP);
@@ -78,6 +79,19 @@ function copy_nonpresent_pte(k: Machine, dst_vma: vm_area_struct, dt: pte_table,
   set_pte(dt, i, st.pfn[i]!, flags);
 }
 
+/** Maps a part of a huge page into the child's VMA too; false where it has to be copied. */
+function dup_part(k: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, pfn: number): boolean {
+  const anon = PageAnon(k.mem, pfn);
+  get_page(k, pfn);
+  if (anon && !page_try_dup_anon_rmap(k, pfn, false, src_vma)) {
+    put_page(k, pfn);
+    return false;
+  }
+  if (!anon) k.mem.section(pfn).mapcount[pfn & PFN_SECTION_MASK]!++;
+  dst_vma.vm_mm.rss_stat[mm_counter(k, pfn)]!++;
+  return true;
+}
+
 /** Copies entries [from, to) of one table, whose first lies at `base`. @kernel mm/memory.c:copy_pte_range */
 function copy_pte_range(
   k: Machine,
@@ -108,6 +122,16 @@ function copy_pte_range(
       const s: mem_section = m.section(pfn);
       const p = pfn & PFN_SECTION_MASK;
       const flags = s.flags[p]!;
+      if (flags & (PG_head | PG_tail)) {
+        if (!dup_part(k, dst_vma, src_vma, pfn)) {
+          if (!copy_present_page(k, dst_vma, dt, i, base + i * 4096, pfn)) return -ENOMEM;
+          continue;
+        }
+        sflags[i] = pte & protect;
+        dt.pfn[i] = pfn;
+        dt.flags[i] = pte & protect & keep;
+        continue;
+      }
       if (m.owners[s.mapping[p]!]?.is_anon === true) {
         if (flags & PG_anon_exclusive) {
           if (may_be_pinned && s.refcount[p]! >= GUP_PIN_COUNTING_BIAS) {
@@ -138,7 +162,7 @@ function vma_needs_copy(src_vma: vm_area_struct): boolean {
 /**
  * Copies a VMA's entries to the child's, both sides write-protected where pages are copied on write. 0 or -ENOMEM.
  * @kernel mm/memory.c:copy_page_range
- * @fidelity mirrored (order 0, no swap entries)
+ * @fidelity mirrored (no swap entries)
  */
 export function copy_page_range(k: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct): number {
   if (!vma_needs_copy(src_vma)) return 0;
@@ -148,9 +172,15 @@ export function copy_page_range(k: Machine, dst_vma: vm_area_struct, src_vma: vm
   const src = src_vma.vm_mm.pgd;
   const last = Math.floor((end - 1) / PMD_SIZE);
   for (let key = Math.floor(addr / PMD_SIZE); key <= last; key++) {
-    const st = src.pte.get(key);
     const base = key * PMD_SIZE;
     const first = Math.max(base, addr);
+    const huge = src.huge.size === 0 ? undefined : src.huge.get(key);
+    if (huge !== undefined) {
+      const err = copy_huge_pmd(k, dst_vma, src_vma, first, huge);
+      if (err === 0) continue;
+      if (err === -ENOMEM) return err;
+    }
+    const st = src.pte.get(key);
     if (st === undefined) {
       // The upper tables are made even where no entry is copied: they exist in the parent.
       if (src.pmd.has(Math.floor(first / 2 ** 30)) && !pmd_alloc(k, dst_mm, first)) return -ENOMEM;

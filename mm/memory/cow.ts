@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Write faults on entries that are present and read-only (mm/memory.c: do_wp_page and what it calls). */
 import { VM_BUG_ON } from "../../include/linux/bug.js";
-import { page_owner_of, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, page_owner_of, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
 import { VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_WRITE } from "../../include/linux/mm.js";
 import {
@@ -165,13 +165,14 @@ export function do_page_mkwrite(k: Machine, vmf: vm_fault): vm_fault_t {
  */
 export function fault_dirty_shared_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const vma = vmf.vma;
-  const s = k.mem.section(vmf.page);
-  const i = vmf.page & PFN_SECTION_MASK;
+  const page = compound_head(k.mem, vmf.page);
+  const s = k.mem.section(page);
+  const i = page & PFN_SECTION_MASK;
   const page_mkwrite = vma.vm_ops?.page_mkwrite !== undefined;
   const dirtied = !(s.flags[i]! & PG_dirty);
   s.flags[i]! |= PG_dirty;
   const mapping = s.mapping[i]!;
-  folio_unlock(k, vmf.page);
+  folio_unlock(k, page);
   if ((!dirtied && !page_mkwrite) || mapping === 0) return 0;
   const dropped = maybe_unlock_mmap_for_io(vmf);
   k.hooks.yieldPoint("balance_dirty_pages", dropped ? DROPPED : HELD);
@@ -205,7 +206,7 @@ function wp_page_shared(k: Machine, vmf: vm_fault): vm_fault_t {
     }
   } else {
     wp_page_reuse(k, vmf);
-    folio_lock(k, page);
+    folio_lock(k, compound_head(k.mem, page));
   }
   ret |= fault_dirty_shared_page(k, vmf);
   put_page(k, page);
@@ -213,7 +214,8 @@ function wp_page_shared(k: Machine, vmf: vm_fault): vm_fault_t {
 }
 
 /** Can the page, not marked exclusive, be proved to be? @kernel mm/memory.c:do_wp_page (middle) @fidelity mirrored */
-function wp_can_reuse_anon(k: Machine, pfn: number, vma: vm_area_struct): boolean {
+function wp_can_reuse_anon(k: Machine, page: number, vma: vm_area_struct): boolean {
+  const pfn = compound_head(k.mem, page);
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_ksm || s.refcount[i]! > 3) return false;
@@ -224,7 +226,7 @@ function wp_can_reuse_anon(k: Machine, pfn: number, vma: vm_area_struct): boolea
     folio_unlock(k, pfn);
     return false;
   }
-  page_move_anon_rmap(k, pfn, vma);
+  page_move_anon_rmap(k, page, vma);
   folio_unlock(k, pfn);
   return true;
 }
@@ -232,7 +234,7 @@ function wp_can_reuse_anon(k: Machine, pfn: number, vma: vm_area_struct): boolea
 /**
  * Handles a write (or an unsharing, for a pin) on a present entry that is not writable: reuse the page, or copy it.
  * @kernel mm/memory.c:do_wp_page
- * @fidelity mirrored (order 0, no userfaultfd, no swap cache)
+ * @fidelity mirrored (no userfaultfd, no swap cache)
  */
 export function do_wp_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const unshare = (vmf.flags & FAULT_FLAG_UNSHARE) !== 0;

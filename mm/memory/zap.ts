@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Taking entries out of page tables and freeing what they mapped (mm/memory.c: zap_*, unmap_*; mm/mmu_gather.c). */
 import type { address_space } from "../../include/linux/fs.js";
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_PFNMAP, VM_SEQ_READ, vma_pages } from "../../include/linux/mm.js";
 import {
   _PAGE_ACCESSED,
@@ -21,7 +21,10 @@ import { not_modelled } from "../../include/linux/bug.js";
 import { PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
+import { zap_huge_pmd } from "../huge_memory/pmd.js";
+import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { find_vma } from "../mmap.js";
+import { next_pmd } from "../pagewalk.js";
 import { pte_index, pte_present } from "../pgtable.js";
 import { page_remove_rmap } from "../rmap.js";
 import { lru_add_drain, mark_page_accessed, release_pages } from "../swap.js";
@@ -116,8 +119,9 @@ function zap_pte_range(
       if (!cows) continue;
       rss[MM_ANONPAGES]!--;
     } else {
-      if (pte & _PAGE_DIRTY) s.flags[p]! |= PG_dirty;
-      if (pte & _PAGE_ACCESSED && !seq_read) mark_page_accessed(k, pfn);
+      const head = compound_head(m, pfn);
+      if (pte & _PAGE_DIRTY) s.flags[head & PFN_SECTION_MASK]! |= PG_dirty;
+      if (pte & _PAGE_ACCESSED && !seq_read) mark_page_accessed(k, head);
       rss[s.flags[p]! & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES]!--;
     }
     pfns[i] = 0;
@@ -128,22 +132,23 @@ function zap_pte_range(
   if (tlb.pages.length >= GATHER_BATCH) tlb_flush_mmu(k, tlb);
 }
 
-/** First table of [addr, end) at or after `addr`; its 2 MiB index or -1. */
-function next_table(mm: mm_struct, key: number, last: number): number {
-  const tables = mm.pgd.pte;
-  if (last - key <= 2 * tables.size) {
-    while (key <= last && !tables.has(key)) key++;
-    return key <= last ? key : -1;
+/** Zaps a huge entry of which [addr, end) is meant; false where that left a table of entries. @kernel mm/memory.c:zap_pmd_range */
+function zap_pmd(k: Machine, tlb: mmu_gather, vma: vm_area_struct, key: number, addr: number, end: number): boolean {
+  const pmd = tlb.mm.pgd.huge.get(key);
+  if (pmd === undefined) return false;
+  const start = Math.max(addr, key * PMD_SIZE);
+  if (Math.min(end, (key + 1) * PMD_SIZE) - start === PMD_SIZE) {
+    zap_huge_pmd(k, tlb, vma, key, pmd);
+    return true;
   }
-  let next = Infinity;
-  for (const q of tables.keys()) if (q >= key && q <= last && q < next) next = q;
-  return next === Infinity ? -1 : next;
+  __split_huge_pmd(k, vma, start, false, 0);
+  return !tlb.mm.pgd.pte.has(key);
 }
 
 /**
  * Zaps [addr, end) of a VMA.
  * @kernel mm/memory.c:unmap_page_range
- * @fidelity mirrored (order 0): VM_FAULT races and TLB flushes aside
+ * @fidelity mirrored: VM_FAULT races and TLB flushes aside
  */
 export function unmap_page_range(
   k: Machine,
@@ -156,7 +161,8 @@ export function unmap_page_range(
   const cows = details === null || details.even_cows;
   const last = Math.floor((end - 1) / PMD_SIZE);
   const first = Math.floor(addr / PMD_SIZE);
-  for (let key = next_table(tlb.mm, first, last); key >= 0; key = next_table(tlb.mm, key + 1, last)) {
+  for (let key = next_pmd(tlb.mm, first, last); key >= 0; key = next_pmd(tlb.mm, key + 1, last)) {
+    if (tlb.mm.pgd.huge.size > 0 && zap_pmd(k, tlb, vma, key, addr, end)) continue;
     const from = key === first ? pte_index(addr) : 0;
     const to = key === last ? pte_index(end - 1) + 1 : 512;
     zap_pte_range(k, tlb, vma, tlb.mm.pgd.pte.get(key)!, from, to, cows);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Migration entries in page tables: waiting for them, and turning them back (mm/migrate.c: remove_migration_ptes). */
 import { not_modelled } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
   SWP_EXCLUSIVE,
@@ -13,13 +13,16 @@ import {
   _PAGE_PROTNONE,
   _PAGE_RW,
   type mm_struct,
+  type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import { PG_dirty } from "../../include/linux/page-flags.js";
 import { RMAP_EXCLUSIVE, RMAP_NONE } from "../../include/linux/rmap.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
+import { remove_migration_pmd } from "../huge_memory/migrate.js";
 import { mlock_page_drain_local } from "../mlock.js";
+import { page_vma_mapped_walk } from "../page_vma_mapped.js";
 import { pte_index, pte_offset, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_file_rmap, rmap_walk } from "../rmap.js";
 
@@ -33,20 +36,24 @@ function restored_pte(vma: vm_area_struct, entry: number, dirty: boolean): numbe
 }
 
 /**
- * Turns one migration entry for `src`, if there is one at this address, into an entry for `dst`.
+ * Turns one migration entry into an entry for `dst`, which may be part of a huge page.
  * @kernel mm/migrate.c:remove_migration_pte
- * @fidelity simplified: no large folios, no soft-dirty, no userfaultfd
+ * @fidelity simplified: no soft-dirty, no userfaultfd
  */
-function remove_migration_pte(k: Machine, dst: number, src: number, vma: vm_area_struct, address: number): void {
-  const table = pte_offset(vma.vm_mm, address);
-  if (table === undefined) return;
-  const i = pte_index(address);
+function remove_migration_pte(
+  k: Machine,
+  dst: number,
+  vma: vm_area_struct,
+  address: number,
+  table: pte_table,
+  i: number,
+): void {
   const entry = table.flags[i]!;
-  if (!(entry & _PAGE_MIGRATION) || table.pfn[i] !== src) return;
   const s = k.mem.section(dst);
   const j = dst & PFN_SECTION_MASK;
-  s.refcount[j]!++;
-  const pte = restored_pte(vma, entry, (s.flags[j]! & PG_dirty) !== 0);
+  const head = compound_head(k.mem, dst) & PFN_SECTION_MASK;
+  s.refcount[head]!++;
+  const pte = restored_pte(vma, entry, (s.flags[head]! & PG_dirty) !== 0);
   if (k.mem.owners[s.mapping[j]!]?.is_anon === true) {
     page_add_anon_rmap(k, dst, vma, address, entry & (SWP_WRITE | SWP_EXCLUSIVE) ? RMAP_EXCLUSIVE : RMAP_NONE);
   } else page_add_file_rmap(k, dst, vma);
@@ -59,12 +66,20 @@ function remove_migration_pte(k: Machine, dst: number, src: number, vma: vm_area
  * Turns all migration entries for `src` into entries for `dst` (which may be the same page).
  * @kernel mm/migrate.c:remove_migration_ptes
  * @fidelity mirrored
- * @param src page frame that the entries name; `dst` likewise
+ * @param src page frame that the entries name, or the head of a huge page; `dst` likewise
  */
 export function remove_migration_ptes(k: Machine, src: number, dst: number): void {
   rmap_walk(k, dst, (vma, address) => {
-    remove_migration_pte(k, dst, src, vma, address);
-    return true;
+    return page_vma_mapped_walk(k, src, vma, address, true, {
+      pte(table, i, page, at) {
+        remove_migration_pte(k, dst + (page - src), vma, at, table, i);
+        return true;
+      },
+      huge(pmd, at) {
+        remove_migration_pmd(k, vma, at, pmd, dst);
+        return true;
+      },
+    });
   });
 }
 

@@ -3,8 +3,14 @@
  * mlock and munlock of single pages: per-CPU batches, the unevictable list, and how often a page is locked
  * (mm/mlock.c, first half). An unevictable page is on no list; its `prev` is the mlock count, as in the kernel.
  */
-import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK, page_zone, type mem_section } from "../../include/linux/mem_map.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
+import {
+  PFN_SECTION_MASK,
+  folio_nr_pages,
+  page_test,
+  page_zone,
+  type mem_section,
+} from "../../include/linux/mem_map.js";
 import { VM_LOCKED } from "../../include/linux/mm.js";
 import { _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_SPECIAL, type vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_active, PG_head, PG_lru, PG_mlocked, PG_tail, PG_unevictable } from "../../include/linux/page-flags.js";
@@ -20,9 +26,10 @@ import {
   UNEVICTABLE_PGSTRANDED,
 } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { pte_index, pte_offset } from "../pgtable.js";
+import { mlock_huge_pmd } from "../huge_memory/pmd.js";
+import { pmd_huge, pte_index, pte_offset } from "../pgtable.js";
 import { folio_evictable, lru_cache_disabled, lruvec_add_folio, lruvec_del_folio, release_pages } from "../swap.js";
-import { __mod_zone_page_state, count_vm_event } from "../vmstat.js";
+import { __mod_zone_page_state, count_vm_events } from "../vmstat.js";
 
 /** How an entry of a batch says what is to be done: the page frame × 4 and one of these, or 0 for munlock. */
 const LRU_PAGE = 1;
@@ -42,7 +49,7 @@ function __mlock_page(k: Machine, pfn: number, s: mem_section, i: number): void 
     lruvec_del_folio(k, pfn);
     s.flags[i]! &= ~PG_unevictable;
     lruvec_add_folio(k, pfn);
-    count_vm_event(k, UNEVICTABLE_PGRESCUED);
+    count_vm_events(k, UNEVICTABLE_PGRESCUED, folio_nr_pages(k.mem, pfn));
     return;
   }
   if (unevictable) {
@@ -53,7 +60,7 @@ function __mlock_page(k: Machine, pfn: number, s: mem_section, i: number): void 
   s.flags[i] = (s.flags[i]! & ~PG_active) | PG_unevictable;
   s.prev[i] = s.flags[i] & PG_mlocked ? 1 : 0;
   lruvec_add_folio(k, pfn);
-  count_vm_event(k, UNEVICTABLE_PGCULLED);
+  count_vm_events(k, UNEVICTABLE_PGCULLED, folio_nr_pages(k.mem, pfn));
 }
 
 /** Locks a page that is on its way to the LRU. @kernel mm/mlock.c:__mlock_new_page @fidelity mirrored */
@@ -62,7 +69,7 @@ function __mlock_new_page(k: Machine, pfn: number, s: mem_section, i: number): v
   if (!folio_evictable(k.mem, pfn)) {
     s.flags[i]! |= PG_unevictable;
     s.prev[i] = s.flags[i]! & PG_mlocked ? 1 : 0;
-    count_vm_event(k, UNEVICTABLE_PGCULLED);
+    count_vm_events(k, UNEVICTABLE_PGCULLED, folio_nr_pages(k.mem, pfn));
   }
   lruvec_add_folio(k, pfn);
   s.flags[i]! |= PG_lru;
@@ -78,14 +85,15 @@ function __munlock_page(k: Machine, pfn: number, s: mem_section, i: number): voi
   }
   if (s.flags[i]! & PG_mlocked) {
     s.flags[i]! &= ~PG_mlocked;
-    __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, -1);
-    count_vm_event(k, isolated || !unevictable ? UNEVICTABLE_PGMUNLOCKED : UNEVICTABLE_PGSTRANDED);
+    const nr_pages = folio_nr_pages(k.mem, pfn);
+    __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, -nr_pages);
+    count_vm_events(k, isolated || !unevictable ? UNEVICTABLE_PGMUNLOCKED : UNEVICTABLE_PGSTRANDED, nr_pages);
   }
   if (isolated && unevictable && folio_evictable(k.mem, pfn)) {
     lruvec_del_folio(k, pfn);
     s.flags[i]! &= ~PG_unevictable;
     lruvec_add_folio(k, pfn);
-    count_vm_event(k, UNEVICTABLE_PGRESCUED);
+    count_vm_events(k, UNEVICTABLE_PGRESCUED, folio_nr_pages(k.mem, pfn));
   }
 }
 
@@ -125,24 +133,23 @@ export function need_mlock_page_drain(k: Machine, cpu: number): boolean {
 /** Puts a page in the running CPU's batch with a reference, and empties the batch when it is full. */
 function mlock_pagevec_add(k: Machine, pfn: number, s: mem_section, i: number, what: number): void {
   const batch = k.mlock_batch[k.cpu]!;
-  if (s.flags[i]! & (PG_head | PG_tail)) not_modelled("mm/mlock.c: mlock of a large folio");
   s.refcount[i]!++;
   batch.push(pfn * 4 + what);
-  if (batch.length >= PAGEVEC_SIZE || lru_cache_disabled(k)) mlock_pagevec(k, batch);
+  if (batch.length >= PAGEVEC_SIZE || s.flags[i]! & PG_head || lru_cache_disabled(k)) mlock_pagevec(k, batch);
 }
 
 /**
  * Locks a page that is on the LRU, or temporarily off it.
  * @kernel mm/mlock.c:mlock_folio
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  */
 export function mlock_folio(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (!(s.flags[i]! & PG_mlocked)) {
     s.flags[i]! |= PG_mlocked;
-    __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, 1);
-    count_vm_event(k, UNEVICTABLE_PGMLOCKED);
+    __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, folio_nr_pages(k.mem, pfn));
+    count_vm_events(k, UNEVICTABLE_PGMLOCKED, folio_nr_pages(k.mem, pfn));
   }
   mlock_pagevec_add(k, pfn, s, i, LRU_PAGE);
 }
@@ -150,21 +157,21 @@ export function mlock_folio(k: Machine, pfn: number): void {
 /**
  * Locks a page that was just allocated and is not on the LRU yet.
  * @kernel mm/mlock.c:mlock_new_page
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  */
 export function mlock_new_page(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   s.flags[i]! |= PG_mlocked;
-  __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, 1);
-  count_vm_event(k, UNEVICTABLE_PGMLOCKED);
+  __mod_zone_page_state(page_zone(k.mem, pfn), NR_MLOCK, folio_nr_pages(k.mem, pfn));
+  count_vm_events(k, UNEVICTABLE_PGMLOCKED, folio_nr_pages(k.mem, pfn));
   mlock_pagevec_add(k, pfn, s, i, NEW_PAGE);
 }
 
 /**
  * Undoes one lock of a page.
  * @kernel mm/mlock.c:munlock_page
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  */
 export function munlock_page(k: Machine, pfn: number): void {
   mlock_pagevec_add(k, pfn, k.mem.section(pfn), pfn & PFN_SECTION_MASK, 0);
@@ -173,7 +180,7 @@ export function munlock_page(k: Machine, pfn: number): void {
 /**
  * Locks or unlocks, as the VMA's flags say, all pages that are mapped in a range of it.
  * @kernel mm/mlock.c:mlock_pte_range
- * @fidelity simplified: large folios are not modelled
+ * @fidelity mirrored
  * @param start bytes; `end` likewise
  */
 export function mlock_pages_of_vma(k: Machine, vma: vm_area_struct, start: number, end: number): void {
@@ -181,6 +188,8 @@ export function mlock_pages_of_vma(k: Machine, vma: vm_area_struct, start: numbe
   let next: number;
   for (let addr = start; addr < end; addr = next) {
     next = Math.min(end, (Math.floor(addr / PMD_SIZE) + 1) * PMD_SIZE);
+    const huge = pmd_huge(vma.vm_mm, addr);
+    if (huge !== undefined) mlock_huge_pmd(k, vma, huge);
     const table = pte_offset(vma.vm_mm, addr);
     if (table === undefined) continue;
     const first = pte_index(addr);
@@ -188,6 +197,7 @@ export function mlock_pages_of_vma(k: Machine, vma: vm_area_struct, start: numbe
     for (let i = first; i < stop; i++) {
       const pte = table.flags[i]!;
       if (!(pte & (_PAGE_PRESENT | _PAGE_PROTNONE)) || pte & _PAGE_SPECIAL) continue;
+      if (page_test(k.mem, table.pfn[i]!, PG_head | PG_tail)) continue;
       if (lock) mlock_folio(k, table.pfn[i]!);
       else munlock_page(k, table.pfn[i]!);
     }

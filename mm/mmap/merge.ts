@@ -17,6 +17,7 @@ import {
 } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 import { ENOMEM } from "../../uapi/errno.js";
+import { vma_adjust_trans_huge } from "../huge_memory/split_pmd.js";
 import { khugepaged_enter_vma } from "../khugepaged.js";
 import { anon_vma_clone, unlink_anon_vmas } from "../rmap.js";
 import { vm_area_dup, vm_area_free } from "../vma_init.js";
@@ -118,7 +119,7 @@ export function vma_expand(
  * Moves the boundaries of a VMA: grows it over all or part of the next one (and the one after), or shrinks it to make
  * room for `insert` or for an `expand` that grows instead.
  * @kernel mm/mmap.c:__vma_adjust
- * @fidelity mirrored (no huge pages astride the boundary)
+ * @fidelity mirrored
  * @returns 0 or -ENOMEM
  */
 export function __vma_adjust(
@@ -132,6 +133,8 @@ export function __vma_adjust(
 ): number {
   const mm = vma.vm_mm;
   const next = insert === null ? mm.mm_mt.find(vma.vm_end) : undefined;
+  const into_next = next !== undefined && end > next.vm_start && end < next.vm_end;
+  vma_adjust_trans_huge(k, vma, start, end, into_next ? end - next.vm_start : 0);
   if (next !== undefined && end >= next.vm_end) return adjust_over(k, vma, next, start, end, pgoff, expand);
   if (next !== undefined && end > next.vm_start) {
     const error = import_anon_vma(k, vma, next);

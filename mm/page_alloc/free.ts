@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Giving pages back: checks, per-CPU lists and their draining (mm/page_alloc.c). */
 import { KernelBug, VM_BUG_ON } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, page_zone } from "../../include/linux/mem_map.js";
+import {
+  PFN_SECTION_MASK,
+  PFN_SECTION_SHIFT,
+  compound_mapcount,
+  compound_pincount,
+  page_zone,
+} from "../../include/linux/mem_map.js";
 import {
   MIGRATE_ISOLATE,
   MIGRATE_MOVABLE,
@@ -45,6 +51,10 @@ function bad_page(k: Machine, pfn: number): never {
 
 function free_tail_pages(k: Machine, pfn: number, order: number, compound: boolean): void {
   const s = k.mem.section(pfn);
+  if (compound) {
+    VM_BUG_ON(compound_mapcount(k.mem, pfn) !== 0, `huge page ${pfn} is freed, but mapped`);
+    VM_BUG_ON(compound_pincount(k.mem, pfn) !== 0, `huge page ${pfn} is freed, but pinned`);
+  }
   for (let p = pfn + 1; p < pfn + (1 << order); p++) {
     const i = p & PFN_SECTION_MASK;
     if (compound) {

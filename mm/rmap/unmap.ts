@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Reverse-map walks that change the entries they find (mm/rmap.c: try_to_unmap, try_to_migrate, folio_mkclean). */
 import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
-import { page_owner_of, PageAnon, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import {
+  compound_head,
+  folio_mapcount,
+  folio_mapped,
+  page_owner_of,
+  page_test,
+  PageAnon,
+  PFN_SECTION_MASK,
+} from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_SHARED } from "../../include/linux/mm.js";
 import {
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
   _PAGE_MIGRATION,
   _PAGE_RW,
+  type huge_pmd,
   MM_ANONPAGES,
   type pte_table,
   SWP_EXCLUSIVE,
@@ -15,130 +24,144 @@ import {
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import type { Machine } from "../../include/machine.js";
-import { PG_anon_exclusive, PG_dirty, PG_swapbacked, PG_swapcache } from "../../include/linux/page-flags.js";
-import { TTU_IGNORE_MLOCK } from "../../include/linux/rmap.js";
+import { PG_anon_exclusive, PG_dirty, PG_head, PG_swapbacked, PG_swapcache } from "../../include/linux/page-flags.js";
+import { TTU_IGNORE_MLOCK, TTU_SPLIT_HUGE_PMD } from "../../include/linux/rmap.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
+import { set_pmd_migration_entry } from "../huge_memory/migrate.js";
+import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { mlock_page_drain_local } from "../mlock.js";
 import { mm_counter } from "../memory/zap.js";
-import { pte_clear, pte_index, pte_offset, pte_present, set_pte } from "../pgtable.js";
+import { page_vma_mapped_walk } from "../page_vma_mapped.js";
+import { pte_clear, set_pte } from "../pgtable.js";
 import { mlock_vma_page, page_remove_rmap, page_try_share_anon_rmap, rmap_walk } from "../rmap.js";
 import { put_page } from "../swap.js";
 
-/** Table whose entry maps this very page at an address, or undefined. @kernel mm/page_vma_mapped.c */
-function mapped_table(vma: vm_area_struct, address: number, pfn: number): pte_table | undefined {
-  const t = pte_offset(vma.vm_mm, address);
-  if (t === undefined) return undefined;
-  const i = pte_index(address);
-  return t.pfn[i] === pfn && pte_present(t.flags[i]!) ? t : undefined;
-}
-
 /** Is a MADV_FREE page still nobody's but its mappings' and the isolator's, and clean? */
-function lazyfree_discardable(k: Machine, pfn: number): boolean {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  return s.refcount[i] === 1 + s.mapcount[i]! && !(s.flags[i]! & PG_dirty);
+function lazyfree_discardable(k: Machine, head: number): boolean {
+  const s = k.mem.section(head);
+  const i = head & PFN_SECTION_MASK;
+  return s.refcount[i] === 1 + folio_mapcount(k.mem, head) && !(s.flags[i]! & PG_dirty);
 }
 
-function try_to_unmap_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): boolean {
-  const t = mapped_table(vma, address, pfn);
-  if (t === undefined) return true;
-  if (!(flags & TTU_IGNORE_MLOCK) && vm_flags_test(vma.vm_flags, VM_LOCKED)) {
-    mlock_vma_page(k, pfn, vma);
-    return false;
-  }
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  const ptei = pte_index(address);
+/** Takes one entry of a page, or of a part of a huge page, away; false where it must stay. */
+function unmap_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table, ptei: number): boolean {
+  const head = compound_head(k.mem, page);
+  const s = k.mem.section(head);
+  const i = head & PFN_SECTION_MASK;
   const pteval = t.flags[ptei]!;
   pte_clear(t, ptei);
   if (pteval & _PAGE_DIRTY) s.flags[i]! |= PG_dirty;
-  if (PageAnon(k.mem, pfn)) {
+  if (PageAnon(k.mem, head)) {
     if (s.flags[i]! & PG_swapbacked) {
       VM_BUG_ON(!(s.flags[i]! & PG_swapcache), "unmapping an anonymous page that has no swap entry");
       not_modelled("mm/rmap.c: try_to_unmap_one of a swap-cache page");
     }
-    if (!lazyfree_discardable(k, pfn)) {
-      set_pte(t, ptei, pfn, pteval);
+    if (!lazyfree_discardable(k, head)) {
+      set_pte(t, ptei, page, pteval);
       s.flags[i]! |= PG_swapbacked;
       return false;
     }
     vma.vm_mm.rss_stat[MM_ANONPAGES]!--;
   } else {
-    vma.vm_mm.rss_stat[mm_counter(k, pfn)]!--;
+    vma.vm_mm.rss_stat[mm_counter(k, head)]!--;
   }
-  page_remove_rmap(k, pfn, vma);
+  page_remove_rmap(k, page, vma);
   if (vm_flags_test(vma.vm_flags, VM_LOCKED)) mlock_page_drain_local(k);
-  put_page(k, pfn);
+  put_page(k, page);
   return true;
 }
 
+function try_to_unmap_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): boolean {
+  if (flags & TTU_SPLIT_HUGE_PMD) __split_huge_pmd(k, vma, address, false, pfn);
+  const locked = !(flags & TTU_IGNORE_MLOCK) && vm_flags_test(vma.vm_flags, VM_LOCKED);
+  return page_vma_mapped_walk(k, pfn, vma, address, false, {
+    pte(t, i, page) {
+      if (!locked) return unmap_pte(k, page, vma, t, i);
+      mlock_vma_page(k, page, vma);
+      return false;
+    },
+    huge() {
+      VM_BUG_ON(!locked, "try_to_unmap of a huge page that is not to be split");
+      mlock_vma_page(k, pfn, vma, true);
+      return false;
+    },
+  });
+}
+
 /**
- * Takes all mappings of a locked page away; true when none is left. `flags`: TTU_….
+ * Takes all mappings of a locked page (or huge page, by its head) away; true when none is left. `flags`: TTU_….
  * @kernel mm/rmap.c:try_to_unmap
  * @fidelity simplified: pages of files and those of MADV_FREE; swap-out is not modelled
  */
 export function try_to_unmap(k: Machine, pfn: number, flags: number): boolean {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  rmap_walk(k, pfn, (vma, address) => try_to_unmap_one(k, pfn, vma, address, flags) && s.mapcount[i]! > 0);
-  return s.mapcount[i] === 0;
+  rmap_walk(k, pfn, (vma, address) => try_to_unmap_one(k, pfn, vma, address, flags) && folio_mapped(k.mem, pfn));
+  return !folio_mapped(k.mem, pfn);
 }
 
-function try_to_migrate_one(k: Machine, pfn: number, vma: vm_area_struct, address: number): boolean {
-  const t = mapped_table(vma, address, pfn);
-  if (t === undefined) return true;
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  const ptei = pte_index(address);
+/** Puts a migration entry in the place of one entry; false where a pin forbids that. */
+function migrate_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table, ptei: number): boolean {
+  const s = k.mem.section(page);
+  const i = page & PFN_SECTION_MASK;
   const pteval = t.flags[ptei]!;
-  const anon = PageAnon(k.mem, pfn);
+  const anon = PageAnon(k.mem, page);
   const exclusive = anon && (s.flags[i]! & PG_anon_exclusive) !== 0;
   pte_clear(t, ptei);
-  if (pteval & _PAGE_DIRTY) s.flags[i]! |= PG_dirty;
+  if (pteval & _PAGE_DIRTY) s.flags[compound_head(k.mem, page) & PFN_SECTION_MASK]! |= PG_dirty;
   VM_BUG_ON((pteval & _PAGE_RW) !== 0 && anon && !exclusive, "writable entry of a page that is not exclusive");
-  if (exclusive && !page_try_share_anon_rmap(k, pfn)) {
-    set_pte(t, ptei, pfn, pteval);
+  if (exclusive && !page_try_share_anon_rmap(k, page)) {
+    set_pte(t, ptei, page, pteval);
     return false;
   }
   let entry = _PAGE_MIGRATION | (pteval & (_PAGE_ACCESSED | _PAGE_DIRTY));
   if (pteval & _PAGE_RW) entry |= SWP_WRITE;
   else if (exclusive) entry |= SWP_EXCLUSIVE;
-  set_pte(t, ptei, pfn, entry);
-  page_remove_rmap(k, pfn, vma);
+  set_pte(t, ptei, page, entry);
+  page_remove_rmap(k, page, vma);
   if (vm_flags_test(vma.vm_flags, VM_LOCKED)) mlock_page_drain_local(k);
-  put_page(k, pfn);
+  put_page(k, page);
   return true;
 }
 
+function try_to_migrate_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): boolean {
+  if (flags & TTU_SPLIT_HUGE_PMD) __split_huge_pmd(k, vma, address, true, pfn);
+  return page_vma_mapped_walk(k, pfn, vma, address, false, {
+    pte: (t, i, page) => migrate_pte(k, page, vma, t, i),
+    huge: (pmd) => set_pmd_migration_entry(k, vma, pmd),
+  });
+}
+
 /**
- * Replaces all mappings of a locked page by migration entries; true when none is left.
+ * Replaces all mappings of a locked page (or huge page, by its head) by migration entries; true when none is left.
  * @kernel mm/rmap.c:try_to_migrate
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
+ * @param flags TTU_…: with TTU_SPLIT_HUGE_PMD huge entries become tables of migration entries
  */
-export function try_to_migrate(k: Machine, pfn: number, _flags: number): boolean {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  rmap_walk(k, pfn, (vma, address) => try_to_migrate_one(k, pfn, vma, address) && s.mapcount[i]! > 0);
-  return s.mapcount[i] === 0;
+export function try_to_migrate(k: Machine, pfn: number, flags: number): boolean {
+  rmap_walk(k, pfn, (vma, address) => try_to_migrate_one(k, pfn, vma, address, flags) && folio_mapped(k.mem, pfn));
+  return !folio_mapped(k.mem, pfn);
 }
 
 /**
  * Makes the shared mappings of a file's page clean and write-protected; how many were not.
  * @kernel mm/rmap.c:folio_mkclean
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored (order 0: shmem is never written back)
  */
 export function page_mkclean(k: Machine, pfn: number): number {
   let cleaned = 0;
   const owner = page_owner_of(k.mem, pfn);
   if (owner === undefined || owner.is_anon) return 0;
+  if (page_test(k.mem, pfn, PG_head)) not_modelled("mm/rmap.c: folio_mkclean of a huge page");
   rmap_walk(k, pfn, (vma, address) => {
     if (!vm_flags_test(vma.vm_flags, VM_SHARED)) return true;
-    const t = mapped_table(vma, address, pfn);
-    const ptei = pte_index(address);
-    if (t === undefined || !(t.flags[ptei]! & (_PAGE_DIRTY | _PAGE_RW))) return true;
-    t.flags[ptei]! &= ~(_PAGE_DIRTY | _PAGE_RW);
-    cleaned++;
-    return true;
+    return page_vma_mapped_walk(k, pfn, vma, address, false, {
+      pte(t, i) {
+        if (!(t.flags[i]! & (_PAGE_DIRTY | _PAGE_RW))) return true;
+        t.flags[i]! &= ~(_PAGE_DIRTY | _PAGE_RW);
+        cleaned++;
+        return true;
+      },
+      huge: () => true,
+    });
   });
   return cleaned;
 }
@@ -151,19 +174,33 @@ export function page_mkclean(k: Machine, pfn: number): number {
 export function folio_referenced(k: Machine, pfn: number): number {
   let referenced = 0;
   rmap_walk(k, pfn, (vma, address) => {
-    const t = mapped_table(vma, address, pfn);
-    if (t === undefined) return true;
-    if (vm_flags_test(vma.vm_flags, VM_LOCKED)) {
-      mlock_vma_page(k, pfn, vma);
-      referenced = -1;
-      return false;
-    }
-    const ptei = pte_index(address);
-    if (t.flags[ptei]! & _PAGE_ACCESSED) {
-      t.flags[ptei]! &= ~_PAGE_ACCESSED;
-      referenced++;
-    }
-    return true;
+    const locked = vm_flags_test(vma.vm_flags, VM_LOCKED);
+    return page_vma_mapped_walk(k, pfn, vma, address, false, {
+      pte(t, i, page) {
+        if (locked) {
+          mlock_vma_page(k, page, vma);
+          referenced = -1;
+          return false;
+        }
+        if (t.flags[i]! & _PAGE_ACCESSED) {
+          t.flags[i]! &= ~_PAGE_ACCESSED;
+          referenced++;
+        }
+        return true;
+      },
+      huge(pmd: huge_pmd) {
+        if (locked) {
+          mlock_vma_page(k, pfn, vma, true);
+          referenced = -1;
+          return false;
+        }
+        if (pmd.flags & _PAGE_ACCESSED) {
+          pmd.flags &= ~_PAGE_ACCESSED;
+          referenced++;
+        }
+        return true;
+      },
+    });
   });
   return referenced;
 }

@@ -13,6 +13,7 @@ import {
   FAULT_FLAG_TRIED,
   FAULT_FLAG_USER,
   FAULT_FLAG_WRITE,
+  type huge_pmd,
   type mm_struct,
   type vm_area_struct,
   VM_FAULT_COMPLETED,
@@ -29,7 +30,7 @@ import type { Machine } from "../../../include/machine.js";
 import { PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE } from "../../../uapi/mman-common.js";
 import { handle_mm_fault } from "../../../mm/memory.js";
 import { expand_stack, find_vma } from "../../../mm/mmap.js";
-import { pte_index, pte_offset } from "../../../mm/pgtable.js";
+import { pmd_huge, pte_index, pte_offset } from "../../../mm/pgtable.js";
 
 export const SEGV_MAPERR = 1;
 export const SEGV_ACCERR = 2;
@@ -57,7 +58,7 @@ function pkey_bars(k: Machine, pkey: number, write: boolean): boolean {
  */
 function hardware_check(k: Machine, mm: mm_struct, addr: number, write: boolean): number {
   const t = pte_offset(mm, addr);
-  const flags = t === undefined ? 0 : t.flags[pte_index(addr)]!;
+  const flags = t === undefined ? (pmd_huge(mm, addr)?.flags ?? 0) : t.flags[pte_index(addr)]!;
   const code = write ? X86_PF_WRITE : 0;
   if (!(flags & _PAGE_PRESENT) || flags & _PAGE_PROTNONE) return code;
   if (k.arch.pkeys !== null) {
@@ -150,8 +151,20 @@ export function user_access(k: Machine, addr: number, write: boolean, value = 0)
   return not_modelled("arch/x86/mm/fault.c: a fault that is retried for ever (no memory, or a wait that nobody ends)");
 }
 
+/** The same where a huge entry maps the address. */
+function touch_huge(k: Machine, pmd: huge_pmd, addr: number, write: boolean, value: number): access {
+  pmd.flags |= write ? _PAGE_ACCESSED | _PAGE_DIRTY : _PAGE_ACCESSED;
+  if (offset_in_page(addr) !== 0) return { val: write ? value : 0 };
+  const pfn = pmd.pfn + pte_index(addr);
+  const content = k.mem.section(pfn).content;
+  if (write) content[pfn & PFN_SECTION_MASK] = value;
+  return { val: content[pfn & PFN_SECTION_MASK]! };
+}
+
 /** Does the access: sets the accessed and dirty bits as the processor does. */
 function touch(k: Machine, mm: mm_struct, addr: number, write: boolean, value: number): access {
+  const pmd = pmd_huge(mm, addr);
+  if (pmd !== undefined) return touch_huge(k, pmd, addr, write, value);
   const t = pte_offset(mm, addr)!;
   const i = pte_index(addr);
   const pfn = t.pfn[i]!;

@@ -100,7 +100,11 @@ export function vmFlags(t: T, page: number, task: task_struct = t.k.current): re
 /** Page frame that a page of the window is mapped to, 0 for none: /proc/PID/pagemap. */
 export function frameOf(t: T, page: number, task: task_struct = t.k.current): number {
   const addr = at(page);
-  const table = task.mm?.pgd.pte.get(Math.floor(addr / PMD_SIZE));
+  const key = Math.floor(addr / PMD_SIZE);
+  const huge = task.mm?.pgd.huge.get(key);
+  if (huge !== undefined && huge.flags & (_PAGE_PRESENT | _PAGE_PROTNONE))
+    return huge.pfn + (addr % PMD_SIZE) / PAGE_SIZE;
+  const table = task.mm?.pgd.pte.get(key);
   const entry = (addr % PMD_SIZE) / PAGE_SIZE;
   if (table === undefined || (table.flags[entry]! & (_PAGE_PRESENT | _PAGE_PROTNONE)) === 0) return 0;
   return table.pfn[entry]!;

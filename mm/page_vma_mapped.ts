@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The entries of one VMA that map a page, or any part of a huge page (mm/page_vma_mapped.c). */
+import { folio_nr_pages, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { _PAGE_MIGRATION, type huge_pmd, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
+import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
+import type { Machine } from "../include/machine.js";
+import { pmd_huge, pte_index, pte_offset, pte_present } from "./pgtable.js";
+
+/** What is done to each entry found; false ends the walk, and is its result. */
+export interface mapped_entry_visitor {
+  pte(table: pte_table, i: number, page: number, address: number): boolean;
+  huge(pmd: huge_pmd, address: number): boolean;
+}
+
+/**
+ * Visits the entries of a VMA that map a page, or parts of a huge page (by its head): present ones, or with `migration`
+ * the migration entries that hold its place.
+ * @kernel mm/page_vma_mapped.c:page_vma_mapped_walk
+ * @fidelity mirrored
+ * @param address of the page, or of the first part of the huge page that the VMA can map
+ * @returns whether all visits said true
+ */
+export function page_vma_mapped_walk(
+  k: Machine,
+  pfn: number,
+  vma: vm_area_struct,
+  address: number,
+  migration: boolean,
+  visit: mapped_entry_visitor,
+): boolean {
+  const mm = vma.vm_mm;
+  const nr = folio_nr_pages(k.mem, pfn);
+  const index = k.mem.section(pfn).index[pfn & PFN_SECTION_MASK]!;
+  const first = ((address - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff - index) >>> 0;
+  const end = Math.min(vma.vm_end, address + (nr - first) * PAGE_SIZE);
+  while (address < end) {
+    const pmd = nr === HPAGE_PMD_NR ? pmd_huge(mm, address) : undefined;
+    if (pmd !== undefined) {
+      const fits = pmd.pfn === pfn && migration === ((pmd.flags & _PAGE_MIGRATION) !== 0);
+      return fits ? visit.huge(pmd, address) : true;
+    }
+    const t = pte_offset(mm, address);
+    const from = pte_index(address);
+    const to = Math.min(512, from + (end - address) / PAGE_SIZE);
+    for (let i = from; t !== undefined && i < to; i++) {
+      const page = t.pfn[i]!;
+      if (page < pfn || page >= pfn + nr) continue;
+      const flags = t.flags[i]!;
+      const fits = migration ? (flags & _PAGE_MIGRATION) !== 0 : pte_present(flags);
+      if (fits && !visit.pte(t, i, page, address + (i - from) * PAGE_SIZE)) return false;
+    }
+    address += (to - from) * PAGE_SIZE;
+  }
+  return true;
+}
