@@ -156,9 +156,13 @@ function migrate_pages_result<T>(
     case -ENOMEM:
       if (is_thp) {
         st.nr_thp_failed++;
-        if (!nosplit && try_split_thp(k, page, from, c.thp_split_pages) === 0) {
-          st.nr_thp_split++;
-          break;
+        if (!nosplit) {
+          const split = try_split_thp(k, page, from, c.thp_split_pages);
+          if (split === 0) {
+            st.nr_thp_split++;
+            break;
+          }
+          c.attempt.not_split(k, page, split);
         }
       } else if (!st.no_subpage_counting) {
         st.nr_failed++;

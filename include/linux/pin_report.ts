@@ -15,6 +15,7 @@ export type pin_failure_reason =
   | "target lock"
   | "writeback"
   | "still mapped"
+  | "huge page not split"
   | "not supported"
   | "fault failed"
   | "no VMA"

@@ -5,6 +5,7 @@ import { GFP_USER, __GFP_NOWARN } from "../../include/linux/gfp.js";
 import {
   PFN_SECTION_MASK,
   PFN_SECTION_SHIFT,
+  folio_nr_pages,
   get_pageblock_migratetype,
   page_zone,
 } from "../../include/linux/mem_map.js";
@@ -12,7 +13,7 @@ import { MIGRATE_SYNC, MR_LONGTERM_PIN } from "../../include/linux/migrate_mode.
 import { FOLL_LONGTERM, FOLL_PIN } from "../../include/linux/mm.js";
 import type { mm_struct } from "../../include/linux/mm_types.js";
 import { MIGRATE_CMA, MIGRATE_ISOLATE, ZONE_MOVABLE, page_list, pageblock_order } from "../../include/linux/mmzone.js";
-import { PG_lru, PG_swapbacked } from "../../include/linux/page-flags.js";
+import { PG_lru, PG_swapbacked, PG_tail } from "../../include/linux/page-flags.js";
 import { pin_failed, pin_report_of, type pin_failure_reason, type pin_report } from "../../include/linux/pin_report.js";
 import { memalloc_pin_restore, memalloc_pin_save } from "../../include/linux/sched/mm.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
@@ -50,7 +51,7 @@ function pageblock_is_pinnable(k: Machine, block: number): boolean {
 }
 
 /**
- * Takes the pages that must move off their LRU lists and puts them on `movable_page_list`. One that cannot be taken
+ * Takes the pages (huge ones as a whole) that must move off their LRU lists and puts them on `movable_page_list`. One that cannot be taken
  * off is counted but not listed. The LRU batches of all CPUs are drained once, when a page off the LRU is met.
  * @kernel mm/gup.c:collect_longterm_unpinnable_pages
  * @fidelity simplified: no device memory, no hugetlb
@@ -67,13 +68,15 @@ function collect_longterm_unpinnable_pages(
   const m = k.mem;
   let collected = 0;
   let drain_allow = true;
-  let prev_page = 0;
+  let prev_folio = 0;
   let block = -1;
   let pinnable = true;
   for (let j = off; j < off + nr_pages; j++) {
-    const pfn = pages[j]!;
-    if (pfn === prev_page) continue;
-    prev_page = pfn;
+    const page = pages[j]!;
+    const of = m.sections[page >>> PFN_SECTION_SHIFT]!;
+    const pfn = of.flags[page & PFN_SECTION_MASK]! & PG_tail ? of.private_[page & PFN_SECTION_MASK]! : page;
+    if (pfn === prev_folio) continue;
+    prev_folio = pfn;
     if (pfn >>> pageblock_order !== block) {
       block = pfn >>> pageblock_order;
       pinnable = pageblock_is_pinnable(k, block);
@@ -91,7 +94,7 @@ function collect_longterm_unpinnable_pages(
     if (taken || !folio_isolate_lru(k, pfn)) continue;
     list_add_tail(m, movable_page_list, pfn);
     const item = s.flags[i]! & PG_swapbacked ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
-    __mod_node_page_state(k.nodes[page_zone(m, pfn).node]!, item, 1);
+    __mod_node_page_state(k.nodes[page_zone(m, pfn).node]!, item, folio_nr_pages(m, pfn));
   }
   return collected;
 }

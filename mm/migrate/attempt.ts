@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Notes on the attempt at one page: what migrate_pages() reports of those that it could not move. */
+import { folio_mapcount, folio_nr_pages, page_ref_count, PageAnon } from "../../include/linux/mem_map.js";
 import type { pin_failure_reason } from "../../include/linux/pin_report.js";
+import type { Machine } from "../../include/machine.js";
+import { EBUSY } from "../../uapi/errno.js";
 
 /** Why the last attempt at a page failed; meaningful only right after it did. */
 export class migrate_attempt {
@@ -13,6 +16,13 @@ export class migrate_attempt {
     this.reason = reason;
     this.refcount = 0;
     this.expected = 0;
+  }
+
+  /** There was no target for a huge page, and it could not be split. With what references, and how many were due. */
+  not_split(k: Machine, head: number, error: number): void {
+    this.fails(error === -EBUSY ? "huge page not split" : "no target page");
+    this.refcount = page_ref_count(k.mem, head);
+    this.expected = folio_mapcount(k.mem, head) + (PageAnon(k.mem, head) ? 1 : 1 + folio_nr_pages(k.mem, head));
   }
 
   /** The attempt fails for a reference that nobody accounts for. */

@@ -2,7 +2,7 @@
 /** Putting a page in another's place: mapping, flags, contents (mm/migrate.c: migrate_folio and what it calls). */
 import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
 import { address_space } from "../../include/linux/fs.js";
-import { PFN_SECTION_MASK, page_zone, type mem_section } from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, folio_nr_pages, page_zone, type mem_section } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import { MIGRATE_SYNC_NO_COPY } from "../../include/linux/migrate_mode.js";
 import type { zone } from "../../include/linux/mmzone.js";
@@ -10,6 +10,7 @@ import {
   PG_active,
   PG_dirty,
   PG_error,
+  PG_head,
   PG_ksm,
   PG_locked,
   PG_mappedtodisk,
@@ -33,36 +34,39 @@ import type { migrate_attempt } from "./attempt.js";
 const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_reclaim;
 
 /** References that an unmapped page has when only its cache and the migration hold it. @kernel mm/migrate.c:folio_expected_refs */
-function folio_expected_refs(mapping: address_space | null, flags: number): number {
+function folio_expected_refs(mapping: address_space | null, flags: number, nr: number): number {
   if (mapping === null) return 1;
-  return flags & PG_private ? 3 : 2;
+  return flags & PG_private ? nr + 2 : nr + 1;
 }
 
 /** Moves a page's share of the node counters when its new frame is on another node. */
-function move_node_stats(k: Machine, from: zone, to: zone, flags: number): void {
+function move_node_stats(k: Machine, from: zone, to: zone, flags: number, nr: number): void {
   if (from.node === to.node) return;
   const old_node = k.nodes[from.node]!;
   const new_node = k.nodes[to.node]!;
-  __mod_node_page_state(old_node, NR_FILE_PAGES, -1);
-  __mod_node_page_state(new_node, NR_FILE_PAGES, 1);
+  __mod_node_page_state(old_node, NR_FILE_PAGES, -nr);
+  __mod_node_page_state(new_node, NR_FILE_PAGES, nr);
   if (flags & PG_swapbacked && !(flags & PG_swapcache)) {
-    __mod_node_page_state(old_node, NR_SHMEM, -1);
-    __mod_node_page_state(new_node, NR_SHMEM, 1);
+    __mod_node_page_state(old_node, NR_SHMEM, -nr);
+    __mod_node_page_state(new_node, NR_SHMEM, nr);
   }
 }
 
 /** The part that both kinds of page share: the new page takes the old one's place. */
-function take_over(s: mem_section, i: number, d: mem_section, j: number): void {
-  d.index[j] = s.index[i]!;
-  d.mapping[j] = s.mapping[i]!;
-  d.flags[j]! |= s.flags[i]! & PG_swapbacked;
+function take_over(s: mem_section, i: number, d: mem_section, j: number, nr: number): void {
+  const swapbacked = s.flags[i]! & PG_swapbacked;
+  for (let n = 0; n < nr; n++) {
+    d.index[j + n] = s.index[i + n]!;
+    d.mapping[j + n] = s.mapping[i + n]!;
+    d.flags[j + n]! |= swapbacked;
+  }
 }
 
 /**
  * Puts the new page in the old one's place in its mapping, if nobody else holds the old one: 1 reference for an
- * anonymous page, 2 for one of a page cache, 3 with private data.
+ * anonymous page, 2 for one of a page cache (513 for a huge one), 1 more with private data.
  * @kernel mm/migrate.c:folio_migrate_mapping
- * @fidelity simplified: no swap cache, no large folios, dirty pages are not counted
+ * @fidelity simplified: no swap cache, dirty pages are not counted
  * @returns 0, or -EAGAIN for a reference too many
  */
 export function folio_migrate_mapping(
@@ -77,23 +81,24 @@ export function folio_migrate_mapping(
   const d = k.mem.section(newfolio);
   const j = newfolio & PFN_SECTION_MASK;
   const flags = s.flags[i]!;
-  const expected_count = folio_expected_refs(mapping, flags);
+  const nr = folio_nr_pages(k.mem, folio);
+  const expected_count = folio_expected_refs(mapping, flags, nr);
   if (s.refcount[i] !== expected_count) {
     attempt.unexpected(s.refcount[i]!, expected_count);
     return -EAGAIN;
   }
-  take_over(s, i, d, j);
+  take_over(s, i, d, j, nr);
   if (mapping === null) return MIGRATEPAGE_SUCCESS;
-  d.refcount[j]!++;
+  d.refcount[j]! += nr;
   if (flags & PG_dirty) {
     s.flags[i]! &= ~PG_dirty;
     d.flags[j]! |= PG_dirty;
   }
-  mapping.i_pages.store(s.index[i]!, newfolio);
-  s.refcount[i] = expected_count - 1;
+  for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, newfolio + n);
+  s.refcount[i] = expected_count - nr;
   const oldzone = page_zone(k.mem, folio);
   const newzone = page_zone(k.mem, newfolio);
-  if (oldzone !== newzone) move_node_stats(k, oldzone, newzone, flags);
+  if (oldzone !== newzone) move_node_stats(k, oldzone, newzone, flags, nr);
   return MIGRATEPAGE_SUCCESS;
 }
 
@@ -113,8 +118,14 @@ export function folio_migrate_flags(k: Machine, newfolio: number, folio: number)
     moved |= PG_active;
   } else moved |= flags & PG_unevictable;
   s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private);
-  s.private_[i] = 0;
+  if (!(flags & PG_head)) s.private_[i] = 0;
   k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= moved;
+}
+
+/** @kernel mm/util.c:folio_copy @fidelity mirrored: of the byte that is kept of each page */
+function copy_contents(k: Machine, dst: number, s: mem_section, i: number, nr: number): void {
+  const to = k.mem.section(dst).content;
+  for (let n = 0; n < nr; n++) to[(dst & PFN_SECTION_MASK) + n] = s.content[i + n]!;
 }
 
 /**
@@ -136,7 +147,7 @@ export function migrate_folio(
   VM_BUG_ON((s.flags[i]! & PG_writeback) !== 0, "migrating a page under writeback");
   const rc = folio_migrate_mapping(k, mapping, dst, src, attempt);
   if (rc !== MIGRATEPAGE_SUCCESS) return rc;
-  if (mode !== MIGRATE_SYNC_NO_COPY) k.mem.section(dst).content[dst & PFN_SECTION_MASK] = s.content[i]!;
+  if (mode !== MIGRATE_SYNC_NO_COPY) copy_contents(k, dst, s, i, folio_nr_pages(k.mem, src));
   folio_migrate_flags(k, dst, src);
   return MIGRATEPAGE_SUCCESS;
 }
@@ -161,6 +172,6 @@ export function move_to_new_folio(
   if (!(owner instanceof address_space)) return migrate_folio(k, null, dst, src, mode, attempt);
   if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
   const rc = migrate_folio(k, owner, dst, src, mode, attempt);
-  if (rc === MIGRATEPAGE_SUCCESS) s.mapping[i] = 0;
+  if (rc === MIGRATEPAGE_SUCCESS) s.mapping.fill(0, i, i + folio_nr_pages(k.mem, src));
   return rc;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
 import { not_modelled } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK, page_zone } from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, folio_mapped, folio_nr_pages, page_test, page_zone } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS, type free_page_t, type new_page_t } from "../../include/linux/migrate.js";
 import {
   MIGRATE_ASYNC,
@@ -102,11 +102,11 @@ function move_unmapped<T>(c: migrate_control<T>, src: number, dst: number): numb
   const i = src & PFN_SECTION_MASK;
   let page_was_mapped = false;
   let rc = -EAGAIN;
-  if (s.mapping[i] !== 0 && s.mapcount[i]! > 0) {
+  if (s.mapping[i] !== 0 && folio_mapped(k.mem, src)) {
     try_to_migrate(k, src, 0);
     page_was_mapped = true;
   }
-  if (s.mapcount[i] === 0) rc = move_to_new_folio(k, dst, src, c.mode, c.attempt);
+  if (!folio_mapped(k.mem, src)) rc = move_to_new_folio(k, dst, src, c.mode, c.attempt);
   else c.attempt.fails("still mapped");
   if (rc === MIGRATEPAGE_SUCCESS) {
     folio_add_lru(k, dst);
@@ -153,7 +153,7 @@ function source_done<T>(c: migrate_control<T>, src: number): void {
   const file = !(k.mem.section(src).flags[src & PFN_SECTION_MASK]! & PG_swapbacked);
   if (c.reason !== MR_DEMOTION) {
     const node = k.nodes[page_zone(k.mem, src).node]!;
-    __mod_node_page_state(node, file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON, -1);
+    __mod_node_page_state(node, file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON, -folio_nr_pages(k.mem, src));
   }
   if (c.reason !== MR_MEMORY_FAILURE) put_page(k, src);
 }
@@ -162,7 +162,7 @@ function source_done<T>(c: migrate_control<T>, src: number): void {
  * Takes one isolated page through one attempt: a target, the move, and where the page goes then. A page that is to be
  * tried again stays on `from`, as does one without a target; one that is given up goes to the control's ret_pages.
  * @kernel mm/migrate.c:unmap_and_move
- * @fidelity simplified: order-0 pages on the LRU
+ * @fidelity simplified: pages and huge pages on the LRU
  * @param force may sleep for the page lock and for writeback
  * @returns 0, -EAGAIN, -ENOMEM, -EBUSY
  */
@@ -171,7 +171,6 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
   const m = k.mem;
   const s = m.section(src);
   const i = src & PFN_SECTION_MASK;
-  if (s.flags[i]! & PG_head) not_modelled("mm/migrate.c: migrating a THP");
   if (k.fail_migrate.active) k.fail_migrate.begin_attempt(k, src);
   if (s.refcount[i] === 1) {
     s.flags[i]! &= ~(PG_active | PG_unevictable);
@@ -184,7 +183,7 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
     c.attempt.fails("no target page");
     return -ENOMEM;
   }
-  m.section(dst).private_[dst & PFN_SECTION_MASK] = 0;
+  if (!page_test(m, dst, PG_head)) m.section(dst).private_[dst & PFN_SECTION_MASK] = 0;
   const rc = __unmap_and_move(c, src, dst, force);
   if (rc !== -EAGAIN) list_del(m, from, src);
   if (rc === MIGRATEPAGE_SUCCESS) {

@@ -3,7 +3,7 @@
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { MADV_NOHUGEPAGE, MAP_SHARED, MAP_ANONYMOUS, PROT_READ } from "../../uapi/mman-common.js";
 import { advise, at, bytes, map, peek, RW, touch } from "./lib/memory.js";
-import { drawing, events, HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
+import { drawing, events, failHugeAllocations, HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
 
 const host = FIXTURE("thp", { boot: THP_BOOT, setup: () => undefined });
 
@@ -98,21 +98,14 @@ describe("thp: faults on anonymous memory", () => {
 
   TEST_F(host, "when no huge page is to be had, a small one does", (t) => {
     mapHuge(t, 0, HUGE);
-    const attr = t.k.fail_page_alloc;
-    Object.assign(attr, {
-      min_order: 9,
-      ignore_gfp_wait: false,
-      ignore_gfp_highmem: false,
-      probability: 100,
-      times: -1,
-    });
+    failHugeAllocations(t);
     touch(t, 0, 1);
     expect(drawing(t, 0, HUGE)).to.equal("1a 511-");
     expect(events(t, "thp_fault_alloc", "thp_fault_fallback")).to.deep.equal({
       thp_fault_alloc: 0,
       thp_fault_fallback: 1,
     });
-    expect(attr.injected, "tried on this node first, then anywhere").to.equal(2);
+    expect(t.k.fail_page_alloc.injected, "tried on this node first, then anywhere").to.equal(2);
   });
 
   TEST_F(host, "protection is that of the mapping", (t) => {

@@ -36,3 +36,9 @@ export function drawing(t: T, page: number, pages: number, task: task_struct = t
 export function events(t: T, ...names: (typeof vm_event_names)[number][]): Record<string, number> {
   return Object.fromEntries(names.map((name) => [name, t.k.vm_events[vm_event_names.indexOf(name)]!]));
 }
+
+/** From now on no allocation of a huge page succeeds; smaller ones do. */
+export function failHugeAllocations(t: T): void {
+  const knobs = { min_order: 9, ignore_gfp_wait: false, ignore_gfp_highmem: false, probability: 100, times: -1 };
+  Object.assign(t.k.fail_page_alloc, knobs);
+}
