@@ -258,8 +258,7 @@ function madvise_pages(
     case MADV_POPULATE_WRITE:
       return madvise_populate(k, vma, w, start, end, behavior);
     case MADV_COLLAPSE:
-      w.prev = vma;
-      return madvise_collapse(k, vma, start, end);
+      return madvise_collapse(k, vma, w, start, end);
     default:
       return undefined;
   }

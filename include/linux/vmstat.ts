@@ -132,13 +132,16 @@ export const THP_SPLIT_PAGE = 54;
 export const THP_SPLIT_PAGE_FAILED = 55;
 export const THP_DEFERRED_SPLIT_PAGE = 56;
 export const THP_SPLIT_PMD = 57;
-export const THP_ZERO_PAGE_ALLOC = 58;
-export const THP_ZERO_PAGE_ALLOC_FAILED = 59;
-export const SWAP_RA = 60;
-export const SWAP_RA_HIT = 61;
-export const COW_KSM = 62;
-export const KSM_SWPIN_COPY = 63;
-export const NR_VM_EVENT_ITEMS = 64;
+export const THP_SCAN_EXCEED_NONE_PTE = 58;
+export const THP_SCAN_EXCEED_SWAP_PTE = 59;
+export const THP_SCAN_EXCEED_SHARED_PTE = 60;
+export const THP_ZERO_PAGE_ALLOC = 61;
+export const THP_ZERO_PAGE_ALLOC_FAILED = 62;
+export const SWAP_RA = 63;
+export const SWAP_RA_HIT = 64;
+export const COW_KSM = 65;
+export const KSM_SWPIN_COPY = 66;
+export const NR_VM_EVENT_ITEMS = 67;
 export const vm_event_names = [
   "pswpin",
   "pswpout",
@@ -198,6 +201,9 @@ export const vm_event_names = [
   "thp_split_page_failed",
   "thp_deferred_split_page",
   "thp_split_pmd",
+  "thp_scan_exceed_none_pte",
+  "thp_scan_exceed_swap_pte",
+  "thp_scan_exceed_share_pte",
   "thp_zero_page_alloc",
   "thp_zero_page_alloc_failed",
   "swap_ra",
