@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Page locks, page caches and the faults of ordinary files (mm/filemap.c). */
 import { VM_BUG_ON } from "../include/linux/bug.js";
-import { GFP_HIGHUSER_MOVABLE, __GFP_DIRECT_RECLAIM } from "../include/linux/gfp.js";
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_DIRECT_RECLAIM } from "../include/linux/gfp.js";
 import type { address_space } from "../include/linux/fs.js";
-import { page_owner_of, page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import {
+  compound_head,
+  folio_mapped,
+  folio_nr_pages,
+  page_owner_of,
+  page_test,
+  page_zone,
+  PFN_SECTION_MASK,
+} from "../include/linux/mem_map.js";
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_RETRY_NOWAIT,
@@ -19,24 +27,38 @@ import {
   type vm_fault_t,
 } from "../include/linux/mm_types.js";
 import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js";
-import { PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate } from "../include/linux/page-flags.js";
-import { PAGE_SIZE } from "../include/linux/types.js";
-import { NR_FILE_PAGES, NR_SHMEM, PGMAJFAULT } from "../include/linux/vmstat.js";
+import {
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_tail,
+  PG_uptodate,
+} from "../include/linux/page-flags.js";
+import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
+import { NR_FILE_PAGES, NR_SHMEM, NR_SHMEM_THPS, PGMAJFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value } from "../lib/xarray.js";
 import { ENOMEM } from "../uapi/errno.js";
 import { maybe_unlock_mmap_for_io } from "./memory/cow.js";
-import { do_set_pte, install_prealloc } from "./memory/fault.js";
+import { do_set_pmd, do_set_pte, install_prealloc } from "./memory/fault.js";
 import { alloc_page } from "./page_alloc.js";
 import { pte_index, pte_none } from "./pgtable.js";
 import { radix_tree_node_alloc, radix_tree_node_free } from "./slub.js";
-import { folio_add_lru, put_page } from "./swap.js";
+import { set_compound_mapping } from "./rmap/compound.js";
+import { folio_add_lru, get_page, put_page } from "./swap.js";
 import { count_vm_event } from "./vmstat.js";
 
-/** Takes the page lock if it is free. @kernel include/linux/pagemap.h:folio_trylock @fidelity mirrored */
+/**
+ * Takes the lock of a page, or of the huge page that it is part of, if it is free.
+ * @kernel include/linux/pagemap.h:folio_trylock, trylock_page
+ * @fidelity mirrored
+ */
 export function folio_trylock(k: Machine, pfn: number): boolean {
   const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
+  let i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) i = s.private_[i]! & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_locked) return false;
   s.flags[i]! |= PG_locked;
   return true;
@@ -53,17 +75,18 @@ export function folio_lock(k: Machine, pfn: number): void {
   VM_BUG_ON(!folio_trylock(k, pfn), "folio_lock: would wait for ever");
 }
 
-/** @kernel mm/filemap.c:folio_unlock @fidelity mirrored */
+/** @kernel mm/filemap.c:folio_unlock, unlock_page @fidelity mirrored */
 export function folio_unlock(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
+  let i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) i = s.private_[i]! & PFN_SECTION_MASK;
   VM_BUG_ON(!(s.flags[i]! & PG_locked), "folio_unlock of an unlocked page");
   s.flags[i]! &= ~PG_locked;
 }
 
 /** Sleeps until a page is unlocked. @kernel include/linux/pagemap.h:folio_wait_locked */
 export function folio_wait_locked(k: Machine, pfn: number): void {
-  if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_locked) k.hooks.yieldPoint("folio_wait_locked", { pfn });
+  if (page_test(k.mem, compound_head(k.mem, pfn), PG_locked)) k.hooks.yieldPoint("folio_wait_locked", { pfn });
 }
 
 /**
@@ -89,57 +112,96 @@ export function folio_lock_or_retry(k: Machine, pfn: number, mm: mm_struct, flag
 
 function mod_file_pages(k: Machine, pfn: number, n: number): void {
   const stat = k.nodes[page_zone(k.mem, pfn).node]!.vm_stat;
+  const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   stat[NR_FILE_PAGES]! += n;
-  if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_swapbacked) stat[NR_SHMEM]! += n;
+  if (flags & PG_swapbacked) stat[NR_SHMEM]! += n;
+  if (flags & PG_head) stat[NR_SHMEM_THPS]! += n;
 }
 
 /**
- * Puts a locked page into a page cache, which takes a reference. 0, or -ENOMEM where the index needs a node. `gfp`: how
- * to allocate that node.
+ * Puts a locked page, or a huge one by its head, into a page cache, which takes a reference to each of its pages. 0, or
+ * -ENOMEM where the index needs a node. `gfp`: how to allocate that node.
  * @kernel mm/filemap.c:__filemap_add_folio, mm/shmem.c:shmem_add_to_page_cache
- * @fidelity mirrored (order 0, no memory control groups)
+ * @fidelity mirrored (no memory control groups)
  */
 export function add_to_page_cache(k: Machine, pfn: number, mapping: address_space, index: number, gfp: number): number {
   const xa = mapping.i_pages;
   const before = xa.nodes;
-  xa.store(index, pfn);
-  if (xa.nodes !== before && !radix_tree_node_alloc(k, xa.nodes - before, gfp)) {
-    xa.erase(index);
-    return -ENOMEM;
-  }
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  s.refcount[i]!++;
+  const huge = (s.flags[i]! & PG_head) !== 0;
+  if (huge) xa.store_huge(index, pfn);
+  else xa.store(index, pfn);
+  if (xa.nodes !== before && !radix_tree_node_alloc(k, xa.nodes - before, gfp)) {
+    if (huge) xa.erase_huge(index);
+    else xa.erase(index);
+    return -ENOMEM;
+  }
+  const nr = huge ? HPAGE_PMD_NR : 1;
+  s.refcount[i]! += nr;
   s.mapping[i] = mapping.owner_id;
   s.index[i] = index;
-  mapping.nrpages++;
-  mod_file_pages(k, pfn, 1);
+  if (huge) set_compound_mapping(k, pfn, mapping.owner_id, index);
+  mapping.nrpages += nr;
+  mod_file_pages(k, pfn, nr);
   return 0;
 }
 
 /**
- * Takes a locked, unmapped page out of its page cache and drops the cache's reference.
+ * Takes a locked, unmapped page, or a huge one by its head, out of its page cache and drops the cache's references.
  * @kernel mm/filemap.c:filemap_remove_folio
- * @fidelity mirrored (order 0, no shadow entries)
+ * @fidelity mirrored (no shadow entries)
  */
 export function filemap_remove_folio(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const mapping = page_owner_of(k.mem, pfn) as address_space;
   VM_BUG_ON(!(s.flags[i]! & PG_locked), "filemap_remove_folio of an unlocked page");
-  VM_BUG_ON(s.mapcount[i] !== 0, "filemap_remove_folio of a mapped page");
+  VM_BUG_ON(folio_mapped(k.mem, pfn), "filemap_remove_folio of a mapped page");
   const xa = mapping.i_pages;
   const before = xa.nodes;
-  VM_BUG_ON(xa.erase(s.index[i]!) !== pfn, "page is not at its place in the page cache");
+  const nr = folio_nr_pages(k.mem, pfn);
+  VM_BUG_ON(xa.load(s.index[i]!) !== pfn, "page is not at its place in the page cache");
+  if (nr === 1) xa.erase(s.index[i]!);
+  else xa.erase_huge(s.index[i]!);
   if (xa.nodes !== before) radix_tree_node_free(k, before - xa.nodes);
-  mapping.nrpages--;
-  mod_file_pages(k, pfn, -1);
+  mapping.nrpages -= nr;
+  mod_file_pages(k, pfn, -nr);
+  if (nr > 1) set_compound_mapping(k, pfn, 0, 0);
   s.mapping[i] = 0;
+  s.refcount[i]! -= nr - 1;
   put_page(k, pfn);
 }
 
 /**
- * The cached page at an index, locked and referenced; 0 when there is none, a value entry as it is.
+ * Puts a huge page in the place of all pages of its 512 offsets, which the cache no longer holds, and of so many holes,
+ * which it counts already. The caller's reference becomes one of the cache's.
+ * @kernel mm/khugepaged.c:collapse_file (middle)
+ * @fidelity simplified: index nodes are given back at once
+ */
+export function replace_by_huge_page(
+  k: Machine,
+  mapping: address_space,
+  start: number,
+  hpage: number,
+  holes: number,
+): void {
+  const xa = mapping.i_pages;
+  const before = xa.nodes;
+  for (let n = 0; n < HPAGE_PMD_NR; n++) xa.erase(start + n);
+  xa.store_huge(start, hpage);
+  if (xa.nodes < before) radix_tree_node_free(k, before - xa.nodes);
+  else if (xa.nodes > before) radix_tree_node_alloc(k, xa.nodes - before, GFP_KERNEL);
+  set_compound_mapping(k, hpage, mapping.owner_id, start);
+  k.mem.section(hpage).refcount[hpage & PFN_SECTION_MASK]! += HPAGE_PMD_NR - 1;
+  const stat = k.nodes[page_zone(k.mem, hpage).node]!.vm_stat;
+  stat[NR_SHMEM_THPS]! += HPAGE_PMD_NR;
+  stat[NR_FILE_PAGES]! += holes;
+  stat[NR_SHMEM]! += holes;
+}
+
+/**
+ * The cached page at an index, locked and referenced (if it is part of a huge page, that is); 0 when there is none, a value entry as it is.
  * @kernel mm/filemap.c:__filemap_get_folio (FGP_ENTRY | FGP_LOCK)
  * @fidelity mirrored
  */
@@ -149,7 +211,7 @@ export function filemap_lock_entry(k: Machine, mapping: address_space, index: nu
     if (pfn === 0 || xa_is_value(pfn)) return pfn;
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
-    s.refcount[i]!++;
+    get_page(k, pfn);
     folio_lock(k, pfn);
     if (s.mapping[i] === mapping.owner_id && s.index[i] === index) return pfn;
     folio_unlock(k, pfn);
@@ -219,14 +281,24 @@ export function filemap_fault(k: Machine, vmf: vm_fault): vm_fault_t {
 
 /** Can this cached page be mapped without waiting? @kernel mm/filemap.c:next_uptodate_page */
 function mappable(k: Machine, pfn: number): boolean {
-  return (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & (PG_locked | PG_uptodate)) === PG_uptodate;
+  const head = compound_head(k.mem, pfn);
+  return (k.mem.section(head).flags[head & PFN_SECTION_MASK]! & (PG_locked | PG_uptodate)) === PG_uptodate;
+}
+
+/** Maps the huge page that a page is part of, if it is and fits. @kernel mm/filemap.c:filemap_map_pmd @fidelity mirrored */
+function filemap_map_pmd(k: Machine, vmf: vm_fault, pfn: number): boolean {
+  if (vmf.table !== null || !page_test(k.mem, pfn, PG_head | PG_tail)) return false;
+  get_page(k, pfn);
+  if (do_set_pmd(k, vmf, pfn) === 0) return true;
+  put_page(k, pfn);
+  return false;
 }
 
 /**
  * Maps those pages of [start_pgoff, end_pgoff] that are cached and ready. VM_FAULT_NOPAGE where that includes the
  * faulting one.
  * @kernel mm/filemap.c:filemap_map_pages
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function filemap_map_pages(k: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): vm_fault_t {
   const vma = vmf.vma;
@@ -237,12 +309,13 @@ export function filemap_map_pages(k: Machine, vmf: vm_fault, start_pgoff: number
   for (let index = start_pgoff; index <= end; index++) {
     const pfn = xa.load(index);
     if (pfn === 0 || xa_is_value(pfn) || !mappable(k, pfn)) continue;
+    if (filemap_map_pmd(k, vmf, pfn)) return VM_FAULT_NOPAGE;
     if (vmf.table === null && !install_prealloc(k, vmf)) return VM_FAULT_OOM;
     const addr = vma.vm_start + (index - vma.vm_pgoff) * PAGE_SIZE;
     const ptei = pte_index(addr);
     if (!pte_none(vmf.table!, ptei)) continue;
     if (addr === vmf.address) ret = VM_FAULT_NOPAGE;
-    k.mem.section(pfn).refcount[pfn & PFN_SECTION_MASK]!++;
+    get_page(k, pfn);
     do_set_pte(k, vmf, pfn, addr, ptei);
   }
   return ret;

@@ -2,7 +2,7 @@
 /** mincore(): which pages of a range are in memory (mm/mincore.c). */
 import { not_modelled } from "../include/linux/bug.js";
 import { FMODE_WRITE } from "../include/linux/fs.js";
-import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { compound_head, page_test } from "../include/linux/mem_map.js";
 import { is_vm_hugetlb_page, linear_page_index, vma_is_anonymous } from "../include/linux/mm.js";
 import { _PAGE_MIGRATION, type vm_area_struct } from "../include/linux/mm_types.js";
 import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js";
@@ -22,7 +22,7 @@ function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
   const pfn = vma.vm_file.f_mapping.i_pages.load(linear_page_index(vma, addr));
   if (pfn === 0) return 0;
   if (xa_is_value(pfn)) return 0;
-  return k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_uptodate ? 1 : 0;
+  return page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate) ? 1 : 0;
 }
 
 function mincore_pte(k: Machine, vma: vm_area_struct, addr: number): number {

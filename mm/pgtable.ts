@@ -71,7 +71,7 @@ export function pmd_huge(mm: mm_struct, addr: number): huge_pmd | undefined {
 }
 
 /** Puts a huge entry in place; what it deposits is a table of the address space. */
-export function set_huge_pmd(mm: mm_struct, addr: number, pmd: huge_pmd): void {
+export function set_pmd_at(mm: mm_struct, addr: number, pmd: huge_pmd): void {
   const key = Math.floor(addr / PMD_SIZE);
   VM_BUG_ON(mm.pgd.pte.has(key) || mm.pgd.huge.has(key), "a huge entry is put where there is something");
   mm.pgd.huge.set(key, pmd);

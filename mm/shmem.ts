@@ -12,7 +12,7 @@ import {
   __GFP_IO,
   __GFP_NOWARN,
 } from "../include/linux/gfp.js";
-import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { compound_head, folio_nr_pages, page_clear, page_test, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE } from "../include/linux/mm.js";
 import {
   VM_FAULT_LOCKED,
@@ -26,8 +26,9 @@ import {
   type vm_operations_struct,
 } from "../include/linux/mm_types.js";
 import { PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate } from "../include/linux/page-flags.js";
-import { PAGE_SIZE } from "../include/linux/types.js";
+import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/vm_flags.js";
+import { THP_FILE_ALLOC } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value, xarray } from "../lib/xarray.js";
 import { EFBIG, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "../uapi/errno.js";
@@ -42,10 +43,14 @@ import {
 } from "./filemap.js";
 import { maybe_unlock_mmap_for_io } from "./memory/cow.js";
 import { alloc_page } from "./page_alloc.js";
+import { vma_thp_gfp_mask } from "./huge_memory/policy.js";
+import { set_compound_flag } from "./rmap/compound.js";
 import { shmem_fallocate } from "./shmem/file.js";
+import { limit_gfp_mask, shmem_alloc_hugefolio, shmem_is_huge } from "./shmem/huge.js";
 import { shmem_evict_inode } from "./shmem/truncate.js";
 import { folio_add_lru, mark_page_accessed, put_page } from "./swap.js";
 import { __vm_enough_memory, vm_unacct_memory } from "./util.js";
+import { count_vm_event } from "./vmstat.js";
 
 export { shmem_fallocate, shmem_pread, shmem_pwrite, SHMEM_EOF } from "./shmem/file.js";
 export { shmem_truncate, shmem_truncate_range, shmem_undo_range } from "./shmem/truncate.js";
@@ -88,8 +93,8 @@ export function shmem_noreserve(info: shmem_inode_info): boolean {
   return vm_flags_test(info.flags, VM_NORESERVE);
 }
 
-function shmem_inode_acct_block(k: Machine, info: shmem_inode_info): boolean {
-  return !shmem_noreserve(info) || __vm_enough_memory(k, k.current.mm, 1) === 0;
+export function shmem_inode_acct_block(k: Machine, info: shmem_inode_info, pages: number): boolean {
+  return !shmem_noreserve(info) || __vm_enough_memory(k, k.current.mm, pages) === 0;
 }
 
 /** @kernel mm/shmem.c:shmem_inode_unacct_blocks @fidelity mirrored */
@@ -106,35 +111,62 @@ export function shmem_recalc_inode(k: Machine, i: inode): void {
   shmem_inode_unacct_blocks(k, info, freed);
 }
 
-/** Allocates a page for a hole and puts it into the cache, locked and referenced; or -errno. */
-function shmem_alloc_and_add(k: Machine, host: inode, index: number, sgp: number): number {
+/** Allocates a page, or a huge one, and charges the file for it; or -errno. @kernel mm/shmem.c:shmem_alloc_and_acct_folio */
+function shmem_alloc_and_acct_folio(k: Machine, host: inode, index: number, huge_gfp: number): number {
   const info = SHMEM_I(host);
-  if (!shmem_inode_acct_block(k, info)) return -ENOSPC;
-  const pfn = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+  const nr = huge_gfp === 0 ? 1 : HPAGE_PMD_NR;
+  if (!shmem_inode_acct_block(k, info, nr)) return -ENOSPC;
+  const pfn = nr === 1 ? alloc_page(k, GFP_HIGHUSER_MOVABLE) : shmem_alloc_hugefolio(k, host, index, huge_gfp);
   if (pfn === 0) {
-    shmem_inode_unacct_blocks(k, info, 1);
+    shmem_inode_unacct_blocks(k, info, nr);
     return -ENOMEM;
   }
-  const flags = PG_locked | PG_swapbacked | (sgp === SGP_WRITE ? PG_referenced : 0);
-  k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= flags;
-  const error = add_to_page_cache(k, pfn, host.i_mapping, index, GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK);
+  const s = k.mem.section(pfn);
+  s.flags[pfn & PFN_SECTION_MASK]! |= PG_locked;
+  if (nr === 1) s.flags[pfn & PFN_SECTION_MASK]! |= PG_swapbacked;
+  else set_compound_flag(k, pfn, PG_swapbacked);
+  return pfn;
+}
+
+/** Puts a new page into the cache, locked and referenced. 0 or -errno: then it is gone. */
+function shmem_add(k: Machine, host: inode, pfn: number, index: number, sgp: number): number {
+  const info = SHMEM_I(host);
+  const nr = folio_nr_pages(k.mem, pfn);
+  if (sgp === SGP_WRITE) k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_referenced;
+  const hindex = index - (index % nr);
+  const error = add_to_page_cache(k, pfn, host.i_mapping, hindex, GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK);
   if (error !== 0) {
-    shmem_inode_unacct_blocks(k, info, 1);
+    shmem_inode_unacct_blocks(k, info, nr);
     folio_unlock(k, pfn);
     put_page(k, pfn);
     return error;
   }
+  if (nr > 1) count_vm_event(k, THP_FILE_ALLOC);
   folio_add_lru(k, pfn);
-  info.alloced++;
+  info.alloced += nr;
   shmem_recalc_inode(k, host);
-  return pfn;
+  return 0;
+}
+
+/** Allocates a page for a hole, part of a huge page if policy and memory allow, and puts it into the cache; or -errno. */
+function shmem_alloc_and_add(k: Machine, host: inode, index: number, sgp: number, vma: vm_area_struct | null): number {
+  if (shmem_is_huge(k, vma, host, index, false)) {
+    const gfp = limit_gfp_mask(vma_thp_gfp_mask(k, vma), GFP_HIGHUSER_MOVABLE);
+    const head = shmem_alloc_and_acct_folio(k, host, index, gfp);
+    if (head > 0 && shmem_add(k, host, head, index, sgp) === 0) return head + (index % HPAGE_PMD_NR);
+  }
+  const pfn = shmem_alloc_and_acct_folio(k, host, index, 0);
+  if (pfn < 0) return pfn;
+  const error = shmem_add(k, host, pfn, index, sgp);
+  return error === 0 ? pfn : error;
 }
 
 function clear_page(k: Machine, pfn: number): void {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
+  const head = compound_head(k.mem, pfn);
+  const s = k.mem.section(head);
+  const i = head & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_uptodate) return;
-  s.content[i] = 0;
+  s.content.fill(0, i, i + folio_nr_pages(k.mem, head));
   s.flags[i]! |= PG_uptodate;
 }
 
@@ -144,23 +176,32 @@ function beyond(host: inode, index: number): boolean {
 }
 
 /**
- * The page at an offset of a shmem file, locked and referenced: from the cache, or new.
+ * The page at an offset of a shmem file, locked and referenced (if it is part of a huge page, that is): from the cache, or
+ * new.
  * @kernel mm/shmem.c:shmem_get_folio_gfp
- * @fidelity mirrored (order 0, no swap, no userfaultfd)
+ * @fidelity mirrored (no swap, no userfaultfd; huge pages behind the end are not split when memory cannot be promised)
  * @param index page offset in the file
  * @param sgp SGP_…
+ * @param vma that faults, null for a system call on the file
  * @returns page frame; 0 for a hole with SGP_READ; -EINVAL behind the end (up to SGP_CACHE), -ENOENT for a hole with
  *   SGP_NOALLOC, -EFBIG, -ENOMEM, -ENOSPC when the memory cannot be promised
  */
-export function shmem_get_folio(k: Machine, host: inode, index: number, sgp: number): number {
+export function shmem_get_folio(
+  k: Machine,
+  host: inode,
+  index: number,
+  sgp: number,
+  vma: vm_area_struct | null = null,
+): number {
   if (index > MAX_INDEX) return -EFBIG;
   if (sgp <= SGP_CACHE && beyond(host, index)) return -EINVAL;
   let pfn = filemap_lock_entry(k, host.i_mapping, index);
   if (xa_is_value(pfn)) not_modelled("mm/shmem.c: shmem_swapin_folio");
   const found = pfn !== 0;
   if (found) {
-    if (sgp === SGP_WRITE) mark_page_accessed(k, pfn);
-    if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_uptodate) return pfn;
+    const head = compound_head(k.mem, pfn);
+    if (sgp === SGP_WRITE) mark_page_accessed(k, head);
+    if (page_test(k.mem, head, PG_uptodate)) return pfn;
     if (sgp === SGP_READ) {
       folio_unlock(k, pfn);
       put_page(k, pfn);
@@ -169,14 +210,15 @@ export function shmem_get_folio(k: Machine, host: inode, index: number, sgp: num
   } else {
     if (sgp === SGP_READ) return 0;
     if (sgp === SGP_NOALLOC) return -ENOENT;
-    pfn = shmem_alloc_and_add(k, host, index, sgp);
+    pfn = shmem_alloc_and_add(k, host, index, sgp, vma);
     if (pfn < 0) return pfn;
   }
   if (sgp !== SGP_WRITE && (found || sgp !== SGP_FALLOC)) clear_page(k, pfn);
   if (sgp > SGP_CACHE || !beyond(host, index)) return pfn;
   if (!found) {
-    k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! &= ~PG_dirty;
-    filemap_remove_folio(k, pfn);
+    const head = compound_head(k.mem, pfn);
+    page_clear(k.mem, head, PG_dirty);
+    filemap_remove_folio(k, head);
     shmem_recalc_inode(k, host);
   }
   folio_unlock(k, pfn);
@@ -198,7 +240,7 @@ function shmem_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     return dropped ? VM_FAULT_RETRY : VM_FAULT_NOPAGE;
   }
   if (vmf.vma.vm_userfaultfd_ctx !== null && host.i_mapping.i_pages.load(vmf.pgoff) === 0) handle_userfault();
-  const page = shmem_get_folio(k, host, vmf.pgoff, SGP_CACHE);
+  const page = shmem_get_folio(k, host, vmf.pgoff, SGP_CACHE, vmf.vma);
   if (page < 0) return page === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   vmf.page = page;
   return VM_FAULT_LOCKED;

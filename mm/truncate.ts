@@ -2,32 +2,33 @@
 /** Taking pages out of page caches (mm/truncate.c). */
 import { PAGEVEC_SIZE } from "../include/linux/pagevec.js";
 import type { address_space } from "../include/linux/fs.js";
-import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { compound_head, folio_mapped, folio_nr_pages, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { PG_dirty, PG_locked } from "../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value } from "../lib/xarray.js";
 import { filemap_remove_folio, folio_trylock, folio_unlock } from "./filemap.js";
+import { split_huge_page } from "./huge_memory/split.js";
 import { unmap_mapping_pages, unmap_mapping_range } from "./memory/zap.js";
 import { lru_add_drain, put_page, release_pages } from "./swap.js";
 
 /**
- * Unmaps a locked page from everywhere and takes it out of its cache.
+ * Unmaps a locked page, or a huge one by its head, from everywhere and takes it out of its cache.
  * @kernel mm/truncate.c:truncate_inode_folio
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function truncate_inode_folio(k: Machine, mapping: address_space, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (s.mapping[i] !== mapping.owner_id) return;
-  if (s.mapcount[i]! > 0) unmap_mapping_pages(k, mapping, s.index[i]!, 1, false);
+  if (folio_mapped(k.mem, pfn)) unmap_mapping_pages(k, mapping, s.index[i]!, folio_nr_pages(k.mem, pfn), false);
   s.flags[i]! &= ~PG_dirty;
   filemap_remove_folio(k, pfn);
 }
 
 /**
- * Zeroes what lies in [start, end] (bytes of the file) of a locked page; all of it: takes the page out. False when the
- * page could not be dealt with, which is for huge ones only.
+ * Zeroes what lies in [start, end] (bytes of the file) of a locked page, or of a huge one by its head, which is split;
+ * all of it: takes the page out. False when it could not be split, which is for huge ones only.
  * @kernel mm/truncate.c:truncate_inode_partial_folio
  * @fidelity simplified: of the contents, only a page's first byte is kept
  */
@@ -41,15 +42,26 @@ export function truncate_inode_partial_folio(
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const pos = s.index[i]! * PAGE_SIZE;
-  if (start <= pos && end >= pos + PAGE_SIZE - 1) truncate_inode_folio(k, mapping, pfn);
-  else if (start <= pos && end >= pos) s.content[i] = 0;
+  const nr = folio_nr_pages(k.mem, pfn);
+  if (start <= pos && end >= pos + nr * PAGE_SIZE - 1) {
+    truncate_inode_folio(k, mapping, pfn);
+    return true;
+  }
+  for (let n = 0; n < nr; n++) {
+    const at = pos + n * PAGE_SIZE;
+    if (start <= at && end >= at) s.content[i + n] = 0;
+  }
+  if (nr === 1 || split_huge_page(k, pfn) === 0) return true;
+  if (s.flags[i]! & PG_dirty) return false;
+  truncate_inode_folio(k, mapping, pfn);
   return true;
 }
 
 /**
- * Takes the pages of [start, end) (page offsets) out of a cache but for those that are locked. `skip`: spares a page.
+ * Takes the pages of [start, end) (page offsets) out of a cache but for those that are locked, and huge ones that reach
+ * out of the range. `skip`: spares a page.
  * @kernel mm/truncate.c:truncate_inode_pages_range, mm/shmem.c:shmem_undo_range (first loop)
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function truncate_unlocked(
   k: Machine,
@@ -68,12 +80,16 @@ export function truncate_unlocked(
     release_pages(k, batch);
     batch = [];
   };
-  for (let index = xa.find(start, last); index >= 0; index = index < last ? xa.find(index + 1, last) : -1) {
-    const pfn = xa.load(index);
-    if (xa_is_value(pfn)) continue;
+  let to = start;
+  for (let index = xa.find(start, last); index >= 0; index = to < last ? xa.find(to + 1, last) : -1) {
+    to = index;
+    const page = xa.load(index);
+    if (xa_is_value(page)) continue;
+    const pfn = compound_head(k.mem, page);
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
-    if (s.flags[i]! & PG_locked || skip(s.flags[i]!)) continue;
+    to = s.index[i]! + folio_nr_pages(k.mem, pfn) - 1;
+    if (s.index[i]! < start || to > last || s.flags[i]! & PG_locked || skip(s.flags[i]!)) continue;
     s.refcount[i]!++;
     folio_trylock(k, pfn);
     truncate_inode_folio(k, mapping, pfn);

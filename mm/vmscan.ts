@@ -99,9 +99,15 @@ function pageout(k: Machine, pfn: number, sc: scan_control, clean_only: boolean)
  * @fidelity mirrored (no swap, to which nothing can be added)
  */
 function split_for_swap(k: Machine, pfn: number, more: number[]): void {
-  if (!can_split_folio(k, pfn)) return;
+  if (can_split_folio(k, pfn)) split_to_list(k, pfn, more);
+}
+
+/** Splits an isolated huge page; its other pages go to `more`. */
+function split_to_list(k: Machine, pfn: number, more: number[]): boolean {
   const tails = new page_list();
-  if (split_huge_page_to_list(k, pfn, tails) === 0) more.push(...list_pages(k.mem, tails));
+  if (split_huge_page_to_list(k, pfn, tails) !== 0) return false;
+  more.push(...list_pages(k.mem, tails));
+  return true;
 }
 
 /** Reclaims one isolated, locked page if nothing speaks against it; FREED, KEEP or ACTIVATE. */
@@ -119,6 +125,7 @@ function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control, more: nu
     if (s.flags[i]! & PG_head) split_for_swap(k, pfn, more);
     return ACTIVATE;
   }
+  if (!anon && s.flags[i]! & PG_swapbacked && s.flags[i]! & PG_head && !split_to_list(k, pfn, more)) return KEEP;
   const ttu = s.flags[i]! & PG_head ? TTU_BATCH_FLUSH | TTU_SPLIT_HUGE_PMD : TTU_BATCH_FLUSH;
   if (folio_mapped(k.mem, pfn) && !try_to_unmap(k, pfn, ttu)) return ACTIVATE;
   if (page_maybe_dma_pinned(k, pfn)) return ACTIVATE;

@@ -27,6 +27,12 @@ export function mmap_write_lock(mm: mm_struct): void {
   mm.mmap_lock.writer = true;
 }
 
+export function mmap_write_trylock(mm: mm_struct): boolean {
+  if (mm.mmap_lock.writer || mm.mmap_lock.readers !== 0) return false;
+  mm.mmap_lock.writer = true;
+  return true;
+}
+
 export function mmap_write_unlock(mm: mm_struct): void {
   VM_BUG_ON(!mm.mmap_lock.writer, "mmap_lock: write-unlocked, but nobody writes");
   mm.mmap_lock.writer = false;

@@ -14,7 +14,7 @@ import {
 import { _PAGE_MIGRATION, _PAGE_SPECIAL, type mm_struct } from "../../include/linux/mm_types.js";
 import { PG_double_map, PG_head, PG_slab } from "../../include/linux/page-flags.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PMD_SIZE } from "../../include/linux/types.js";
-import { NR_ANON_THPS, NR_SHMEM_PMDMAPPED } from "../../include/linux/vmstat.js";
+import { NR_ANON_THPS, NR_SHMEM_PMDMAPPED, NR_SHMEM_THPS } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { thp_state_of } from "../../mm/huge_memory/deferred.js";
 import type { Complaints, Ledger } from "./ledger.js";
@@ -54,7 +54,7 @@ function addToParts(k: Machine, ledger: Ledger, head: number, mapped: number): v
 
 /** Every huge page that exists: its counts of huge entries, and the sums over all. */
 export function checkHuge(k: Machine, ledger: Ledger, bad: Complaints): void {
-  const sums = k.nodes.map(() => ({ anon: 0, file: 0 }));
+  const sums = k.nodes.map(() => ({ anon: 0, file: 0, shmem: 0 }));
   k.mem.sections.forEach((s, nr) => {
     if (s === undefined) return;
     for (let i = 0; i < s.flags.length; i += HPAGE_PMD_NR) {
@@ -68,17 +68,20 @@ export function checkHuge(k: Machine, ledger: Ledger, bad: Complaints): void {
       );
       addToParts(k, ledger, head, mapped);
       const sum = sums[page_zone(k.mem, head).node]!;
+      const owner = k.mem.owners[s.mapping[i]!];
+      if (owner !== undefined && !owner.is_anon) sum.shmem += HPAGE_PMD_NR;
       if (mapped > 0) sum[PageAnon(k.mem, head) ? "anon" : "file"] += HPAGE_PMD_NR;
     }
   });
   k.nodes.forEach((node, n) => {
-    const anon = node.vm_stat[NR_ANON_THPS]!;
-    const file = node.vm_stat[NR_SHMEM_PMDMAPPED]!;
-    bad.unless(
-      anon === sums[n]!.anon,
-      () => `nr_anon_transparent_hugepages is ${String(anon)}, not ${String(sums[n]!.anon)}`,
-    );
-    bad.unless(file === sums[n]!.file, () => `nr_shmem_pmdmapped is ${String(file)}, not ${String(sums[n]!.file)}`);
+    const counted = [
+      ["nr_anon_transparent_hugepages", NR_ANON_THPS, sums[n]!.anon],
+      ["nr_shmem_pmdmapped", NR_SHMEM_PMDMAPPED, sums[n]!.file],
+      ["nr_shmem_hugepages", NR_SHMEM_THPS, sums[n]!.shmem],
+    ] as const;
+    for (const [name, item, is] of counted) {
+      bad.unless(node.vm_stat[item] === is, () => `${name} is ${String(node.vm_stat[item])}, not ${String(is)}`);
+    }
   });
   for (const head of ledger.huge.keys()) {
     const huge = compound_order(k.mem, head) === HPAGE_PMD_ORDER;

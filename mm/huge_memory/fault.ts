@@ -34,7 +34,7 @@ import {
   pte_alloc_page,
   pte_protnone,
   pte_write,
-  set_huge_pmd,
+  set_pmd_at,
   vm_page_prot,
 } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap } from "../rmap.js";
@@ -53,7 +53,7 @@ export function anon_huge_prot(vma: vm_area_struct): number {
 
 /** Puts an entry with its deposited table into an address space. */
 export function map_huge_pmd(vma: vm_area_struct, haddr: number, pfn: number, flags: number, deposit: number): void {
-  set_huge_pmd(vma.vm_mm, haddr, new huge_pmd(pfn, flags, deposit));
+  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(pfn, flags, deposit));
   if (deposit !== 0) vma.vm_mm.pgtables_bytes += PAGE_SIZE;
 }
 

@@ -43,7 +43,7 @@ import {
   pte_modify,
   pte_protnone,
   pte_write,
-  set_huge_pmd,
+  set_pmd_at,
 } from "../pgtable.js";
 import { page_remove_rmap, page_try_dup_anon_rmap } from "../rmap.js";
 import { get_page, mark_page_lazyfree, put_page } from "../swap.js";
@@ -104,7 +104,7 @@ export function change_huge_pmd(k: Machine, vma: vm_area_struct, pmd: huge_pmd, 
 export function move_huge_pmd(mm: mm_struct, old_addr: number, new_addr: number): void {
   const pmd = mm.pgd.huge.get(old_addr / PMD_SIZE)!;
   mm.pgd.huge.delete(old_addr / PMD_SIZE);
-  set_huge_pmd(mm, new_addr, pmd);
+  set_pmd_at(mm, new_addr, pmd);
 }
 
 /** Copies a migration entry, which becomes read-only on both sides. */

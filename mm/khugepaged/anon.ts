@@ -46,7 +46,7 @@ import type { Machine } from "../../include/machine.js";
 import { folio_trylock, folio_unlock } from "../filemap.js";
 import { anon_huge_prot } from "../huge_memory/fault.js";
 import { migration_entry_wait } from "../migrate.js";
-import { pmd_clear, pte_clear, pte_none, pte_offset, pte_present, set_huge_pmd } from "../pgtable.js";
+import { pmd_clear, pte_clear, pte_none, pte_offset, pte_present, set_pmd_at } from "../pgtable.js";
 import { page_add_new_anon_rmap, page_remove_rmap } from "../rmap.js";
 import { folio_isolate_lru, folio_putback_lru, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { __mod_node_page_state, count_vm_event } from "../vmstat.js";
@@ -281,7 +281,7 @@ function collapse_locked(
   pmd_clear(mm, address / PMD_SIZE);
   page_add_new_anon_rmap(k, hpage, vma, address);
   lru_cache_add_inactive_or_unevictable(k, hpage, vma);
-  set_huge_pmd(mm, address, new huge_pmd(hpage, anon_huge_prot(vma), t.page));
+  set_pmd_at(mm, address, new huge_pmd(hpage, anon_huge_prot(vma), t.page));
   return "succeed";
 }
 

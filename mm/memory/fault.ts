@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Faults on what a file backs and nothing maps yet (mm/memory.c: do_fault and what it calls). */
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, compound_order, page_test, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_SHARED, VM_WRITE, vma_pages } from "../../include/linux/mm.js";
 import {
   _PAGE_DIRTY,
   _PAGE_RW,
   FAULT_FLAG_WRITE,
+  huge_pmd,
   MM_ANONPAGES,
   VM_FAULT_DONE_COW,
   VM_FAULT_ERROR,
+  VM_FAULT_FALLBACK,
   VM_FAULT_LOCKED,
   VM_FAULT_NOPAGE,
   VM_FAULT_OOM,
@@ -19,23 +21,28 @@ import {
   type vm_fault_t,
 } from "../../include/linux/mm_types.js";
 import type { Machine } from "../../include/machine.js";
-import { PG_uptodate } from "../../include/linux/page-flags.js";
-import { PAGE_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
+import { PG_head, PG_tail, PG_uptodate } from "../../include/linux/page-flags.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
+import { THP_FILE_MAPPED } from "../../include/linux/vmstat.js";
 import { folio_lock, folio_unlock } from "../filemap.js";
+import { transhuge_vma_suitable } from "../huge_memory/policy.js";
 import { alloc_page } from "../page_alloc.js";
 import {
+  pmd_huge,
   pmd_install,
   pte_alloc,
   pte_alloc_one,
   pte_free,
   pte_none,
   pte_offset,
+  set_pmd_at,
   set_pte,
   vm_page_prot,
 } from "../pgtable.js";
 import { anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
+import { count_vm_event } from "../vmstat.js";
 import { do_page_mkwrite, fault_dirty_shared_page } from "./cow.js";
 import { mm_counter_file } from "./zap.js";
 
@@ -53,6 +60,30 @@ function __do_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   if (ret & (FAILED | VM_FAULT_DONE_COW)) return ret;
   if (!(ret & VM_FAULT_LOCKED)) folio_lock(k, vmf.page);
   return ret;
+}
+
+/**
+ * Maps the huge page that a page of a file is part of by one entry; the page's reference goes to that.
+ * @kernel mm/memory.c:do_set_pmd
+ * @fidelity mirrored
+ * @returns 0, or VM_FAULT_FALLBACK where it does not fit or something is there
+ */
+export function do_set_pmd(k: Machine, vmf: Pick<vm_fault, "vma" | "address" | "flags">, page: number): vm_fault_t {
+  const { vma } = vmf;
+  const haddr = Math.floor(vmf.address / PMD_SIZE) * PMD_SIZE;
+  const head = compound_head(k.mem, page);
+  if (!transhuge_vma_suitable(vma, haddr) || compound_order(k.mem, head) !== HPAGE_PMD_ORDER) return VM_FAULT_FALLBACK;
+  if (pmd_huge(vma.vm_mm, haddr) !== undefined || pte_offset(vma.vm_mm, haddr) !== undefined) return VM_FAULT_FALLBACK;
+  let entry = vm_page_prot(vma);
+  if (vmf.flags & FAULT_FLAG_WRITE) {
+    entry |= _PAGE_DIRTY;
+    if (vm_flags_test(vma.vm_flags, VM_WRITE)) entry |= _PAGE_RW;
+  }
+  vma.vm_mm.rss_stat[mm_counter_file(k, head)]! += HPAGE_PMD_NR;
+  page_add_file_rmap(k, head, vma, true);
+  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(head, entry, 0));
+  count_vm_event(k, THP_FILE_MAPPED);
+  return 0;
 }
 
 /**
@@ -100,11 +131,12 @@ export function install_prealloc(k: Machine, vmf: vm_fault): boolean {
 /**
  * Maps the page that the file gave, or the private copy of it; its reference goes to the entry.
  * @kernel mm/memory.c:finish_fault
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function finish_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   const cow = vmf.flags & FAULT_FLAG_WRITE && !vm_flags_test(vmf.vma.vm_flags, VM_SHARED);
   const page = cow ? vmf.cow_page : vmf.page;
+  if (vmf.table === null && page_test(k.mem, page, PG_head | PG_tail) && do_set_pmd(k, vmf, page) === 0) return 0;
   if (!install_prealloc(k, vmf)) return VM_FAULT_OOM;
   if (!pte_none(vmf.table!, vmf.ptei)) return VM_FAULT_NOPAGE;
   do_set_pte(k, vmf, page, vmf.address, vmf.ptei);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** fallocate, read and write of shmem files (mm/shmem.c). */
 import type { file } from "../../include/linux/fs.js";
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, folio_nr_pages, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { PG_dirty, PG_uptodate } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
@@ -53,15 +53,21 @@ export function shmem_fallocate(k: Machine, f: file, mode: number, offset: numbe
   if (info.seals & F_SEAL_GROW && offset + len > host.i_size) return -EPERM;
   const start = Math.floor(offset / PAGE_SIZE);
   const end = Math.ceil((offset + len) / PAGE_SIZE);
-  for (let index = start; index < end; index++) {
+  const undo_fallocend = info.fallocend;
+  if (info.fallocend < end) info.fallocend = end;
+  for (let index = start; index < end;) {
     const pfn = k.current.fatal_signal !== 0 ? -EINTR : shmem_get_folio(k, host, index, SGP_FALLOC);
     if (pfn < 0) {
+      info.fallocend = undo_fallocend;
       if (index > start) shmem_undo_range(k, host, start * PAGE_SIZE, index * PAGE_SIZE - 1, true);
       return pfn;
     }
-    k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_dirty;
-    folio_unlock(k, pfn);
-    put_page(k, pfn);
+    const head = compound_head(k.mem, pfn);
+    const s = k.mem.section(head);
+    index = s.index[head & PFN_SECTION_MASK]! + folio_nr_pages(k.mem, head);
+    s.flags[head & PFN_SECTION_MASK]! |= PG_dirty;
+    folio_unlock(k, head);
+    put_page(k, head);
   }
   if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + len > host.i_size) host.i_size = offset + len;
   return 0;
@@ -81,10 +87,11 @@ export function shmem_pwrite(k: Machine, f: file, pos: number, byte: number): nu
   if (pfn < 0) return pfn;
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  if (!(s.flags[i]! & PG_uptodate)) s.content[i] = 0;
+  const head = compound_head(k.mem, pfn) & PFN_SECTION_MASK;
+  if (!(s.flags[head]! & PG_uptodate)) s.content.fill(0, head, head + folio_nr_pages(k.mem, compound_head(k.mem, pfn)));
   if (pos % PAGE_SIZE === 0) s.content[i] = byte;
   if (pos + 1 > host.i_size) host.i_size = pos + 1;
-  s.flags[i]! |= PG_uptodate | PG_dirty;
+  s.flags[head]! |= PG_uptodate | PG_dirty;
   folio_unlock(k, pfn);
   put_page(k, pfn);
   return 1;
@@ -101,7 +108,7 @@ export function shmem_pread(k: Machine, f: file, pos: number): number {
   const pfn = shmem_get_folio(k, host, Math.floor(pos / PAGE_SIZE), SGP_READ);
   if (pfn <= 0) return pfn;
   folio_unlock(k, pfn);
-  if (pos % PAGE_SIZE === 0) mark_page_accessed(k, pfn);
+  if (pos % PAGE_SIZE === 0) mark_page_accessed(k, compound_head(k.mem, pfn));
   const byte = pos % PAGE_SIZE === 0 ? k.mem.section(pfn).content[pfn & PFN_SECTION_MASK]! : 0;
   put_page(k, pfn);
   return byte;
