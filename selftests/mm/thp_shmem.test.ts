@@ -5,8 +5,8 @@ import { MADV_COLLAPSE, MADV_HUGEPAGE, MADV_REMOVE, MAP_PRIVATE, MAP_SHARED } fr
 import { advise, at, bytes, map, memfd, peek, SHARED_ANON, type T, touch } from "./lib/memory.js";
 import { drawing, events, HUGE, THP_BOOT } from "./lib/thp.js";
 
-function boot(shmem_enabled: "always" | "within_size" | "advise" | "never" | "deny"): typeof THP_BOOT {
-  return { ...THP_BOOT, config: { thp_enabled: "madvise", shmem_enabled } };
+function boot(enabled: "always" | "within_size" | "advise" | "never" | "deny"): typeof THP_BOOT {
+  return { ...THP_BOOT, config: { thp_enabled: "madvise", shmem_enabled: enabled } };
 }
 
 /** A memfd of one huge page, mapped shared; page 9 holds 9. */
