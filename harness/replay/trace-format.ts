@@ -138,6 +138,9 @@ const HeaderConfig = z.strictObject({
   TRANSPARENT_HUGEPAGE: z.boolean(),
   mm_forbids_zeropage: z.boolean(),
   overcommit_memory: z.int().min(0).max(2),
+  thp_enabled: z.enum(["always", "madvise", "never"]).exactOptional(),
+  thp_defrag: z.enum(["always", "defer", "defer+madvise", "madvise", "never"]).exactOptional(),
+  shmem_enabled: z.enum(["always", "within_size", "advise", "never", "deny", "force"]).exactOptional(),
 });
 const Header = z.object({
   format: z.literal("mm-trace/1", { error: "not of format mm-trace/1" }),

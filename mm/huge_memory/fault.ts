@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Faults where a huge page could be, or is (mm/huge_memory.c; create_huge_pmd and wp_huge_pmd of mm/memory.c). */
+import { handle_userfault } from "../../fs/userfaultfd.js";
 import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
 import { page_test, PFN_SECTION_MASK, set_compound_pincount } from "../../include/linux/mem_map.js";
 import { VM_WRITE, vma_is_accessible, vma_is_anonymous } from "../../include/linux/mm.js";
@@ -101,7 +102,9 @@ function do_huge_pmd_anonymous_page(k: Machine, vma: vm_area_struct, address: nu
   if (!transhuge_vma_suitable(vma, haddr)) return VM_FAULT_FALLBACK;
   if (anon_vma_prepare(k, vma) !== 0) return VM_FAULT_OOM;
   khugepaged_enter_vma(k, vma, vma.vm_flags);
-  if (!(flags & FAULT_FLAG_WRITE) && (k.config.thp_use_zero_page ?? true)) return map_huge_zero_page(k, vma, haddr);
+  if (vma.vm_userfaultfd_ctx !== null) handle_userfault();
+  const zero = k.config.mm_forbids_zeropage !== true && (k.config.thp_use_zero_page ?? true);
+  if (!(flags & FAULT_FLAG_WRITE) && zero) return map_huge_zero_page(k, vma, haddr);
   const page = vma_alloc_hugepage(k, vma_thp_gfp_mask(k, vma));
   if (page === 0) {
     count_vm_event(k, THP_FAULT_FALLBACK);
