@@ -12,7 +12,7 @@ import {
   __GFP_IO,
   __GFP_NOWARN,
 } from "../include/linux/gfp.js";
-import { compound_head, folio_nr_pages, page_clear, page_test, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { compound_head, page_clear, page_test, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { VM_MAYWRITE, VM_NORESERVE, VM_SHARED, VM_WRITE } from "../include/linux/mm.js";
 import {
   VM_FAULT_LOCKED,
@@ -25,7 +25,15 @@ import {
   type vm_fault_t,
   type vm_operations_struct,
 } from "../include/linux/mm_types.js";
-import { PG_dirty, PG_locked, PG_referenced, PG_swapbacked, PG_uptodate } from "../include/linux/page-flags.js";
+import {
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_tail,
+  PG_uptodate,
+} from "../include/linux/page-flags.js";
 import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/vm_flags.js";
 import { THP_FILE_ALLOC } from "../include/linux/vmstat.js";
@@ -129,12 +137,10 @@ function shmem_alloc_and_acct_folio(k: Machine, host: inode, index: number, huge
 }
 
 /** Puts a new page into the cache, locked and referenced. 0 or -errno: then it is gone. */
-function shmem_add(k: Machine, host: inode, pfn: number, index: number, sgp: number): number {
+function shmem_add(k: Machine, host: inode, pfn: number, nr: number, index: number, sgp: number): number {
   const info = SHMEM_I(host);
-  const nr = folio_nr_pages(k.mem, pfn);
   if (sgp === SGP_WRITE) k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_referenced;
-  const hindex = index - (index % nr);
-  const error = add_to_page_cache(k, pfn, host.i_mapping, hindex, GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK);
+  const error = add_to_page_cache(k, pfn, host.i_mapping, index, GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK);
   if (error !== 0) {
     shmem_inode_unacct_blocks(k, info, nr);
     folio_unlock(k, pfn);
@@ -150,24 +156,27 @@ function shmem_add(k: Machine, host: inode, pfn: number, index: number, sgp: num
 
 /** Allocates a page for a hole, part of a huge page if policy and memory allow, and puts it into the cache; or -errno. */
 function shmem_alloc_and_add(k: Machine, host: inode, index: number, sgp: number, vma: vm_area_struct | null): number {
-  if (shmem_is_huge(k, vma, host, index, false)) {
+  if ((k.config.shmem_enabled ?? "never") !== "never" && shmem_is_huge(k, vma, host, index, false)) {
     const gfp = limit_gfp_mask(vma_thp_gfp_mask(k, vma), GFP_HIGHUSER_MOVABLE);
     const head = shmem_alloc_and_acct_folio(k, host, index, gfp);
-    if (head > 0 && shmem_add(k, host, head, index, sgp) === 0) return head + (index % HPAGE_PMD_NR);
+    const part = index % HPAGE_PMD_NR;
+    if (head > 0 && shmem_add(k, host, head, HPAGE_PMD_NR, index - part, sgp) === 0) return head + part;
   }
   const pfn = shmem_alloc_and_acct_folio(k, host, index, 0);
   if (pfn < 0) return pfn;
-  const error = shmem_add(k, host, pfn, index, sgp);
+  const error = shmem_add(k, host, pfn, 1, index, sgp);
   return error === 0 ? pfn : error;
 }
 
 function clear_page(k: Machine, pfn: number): void {
-  const head = compound_head(k.mem, pfn);
-  const s = k.mem.section(head);
-  const i = head & PFN_SECTION_MASK;
-  if (s.flags[i]! & PG_uptodate) return;
-  s.content.fill(0, i, i + folio_nr_pages(k.mem, head));
-  s.flags[i]! |= PG_uptodate;
+  const s = k.mem.section(pfn);
+  let i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) i = s.private_[i]! & PFN_SECTION_MASK;
+  const flags = s.flags[i]!;
+  if (flags & PG_uptodate) return;
+  if (flags & PG_head) s.content.fill(0, i, i + HPAGE_PMD_NR);
+  else s.content[i] = 0;
+  s.flags[i] = flags | PG_uptodate;
 }
 
 /** Is a page offset behind the end of the file? */

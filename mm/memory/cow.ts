@@ -33,6 +33,7 @@ import {
   PG_ksm,
   PG_lru,
   PG_swapcache,
+  PG_tail,
   PG_uptodate,
 } from "../../include/linux/page-flags.js";
 import { vm_flags_all, vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
@@ -165,14 +166,14 @@ export function do_page_mkwrite(k: Machine, vmf: vm_fault): vm_fault_t {
  */
 export function fault_dirty_shared_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const vma = vmf.vma;
-  const page = compound_head(k.mem, vmf.page);
-  const s = k.mem.section(page);
-  const i = page & PFN_SECTION_MASK;
+  const s = k.mem.section(vmf.page);
+  let i = vmf.page & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_tail) i = s.private_[i]! & PFN_SECTION_MASK;
   const page_mkwrite = vma.vm_ops?.page_mkwrite !== undefined;
   const dirtied = !(s.flags[i]! & PG_dirty);
   s.flags[i]! |= PG_dirty;
   const mapping = s.mapping[i]!;
-  folio_unlock(k, page);
+  folio_unlock(k, vmf.page);
   if ((!dirtied && !page_mkwrite) || mapping === 0) return 0;
   const dropped = maybe_unlock_mmap_for_io(vmf);
   k.hooks.yieldPoint("balance_dirty_pages", dropped ? DROPPED : HELD);
