@@ -18,7 +18,6 @@ import { VM_LOCKED, VM_SPECIAL } from "../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../include/linux/mm_types.js";
 import type { address_space } from "../include/linux/fs.js";
 import type { Machine } from "../include/machine.js";
-import { LRU_UNEVICTABLE, NULL_PFN, pageblock_order } from "../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -48,57 +47,14 @@ import {
   UNEVICTABLE_PGCULLED,
   UNEVICTABLE_PGRESCUED,
 } from "../include/linux/vmstat.js";
-import { list_add, list_add_tail, list_bulk_move, list_del, list_move } from "../lib/pagelist.js";
+import { list_add, list_move } from "../lib/pagelist.js";
 import { free_transhuge_page } from "./huge_memory/deferred.js";
 import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
 import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
+import { activate_run, is_lru_run, lru_list, lruvec_add_folio, lruvec_del_folio, nr_pages } from "./swap/lruvec.js";
 import { count_vm_events } from "./vmstat.js";
 
-/** Flags that decide whether pages can change LRU lists together. */
-const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head;
-
-/** Which list a page belongs on, by its flags. @kernel include/linux/mm_inline.h:folio_lru_list */
-function lru_list(flags: number): number {
-  if (flags & PG_unevictable) return LRU_UNEVICTABLE;
-  return (flags & PG_swapbacked ? 0 : 2) + (flags & PG_active ? 1 : 0);
-}
-
-function nr_pages(s: mem_section, i: number): number {
-  return s.flags[i]! & PG_head ? 1 << s.private_[i]! : 1;
-}
-
-/**
- * Puts a page on its LRU list. Unevictable pages are counted but on no list: their `prev` is the mlock count.
- * @kernel include/linux/mm_inline.h:lruvec_add_folio
- * @fidelity mirrored (without memory control groups and the multi-generation LRU)
- */
-export function lruvec_add_folio(k: Machine, pfn: number, tail = false): void {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  const lru = lru_list(s.flags[i]!);
-  const z = page_zone(k.mem, pfn);
-  const node = k.nodes[z.node]!;
-  const nr = nr_pages(s, i);
-  node.vm_stat[lru]! += nr;
-  z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! += nr;
-  if (lru === LRU_UNEVICTABLE) return;
-  if (tail) list_add_tail(k.mem, node.__lruvec.lists[lru]!, pfn);
-  else list_add(k.mem, node.__lruvec.lists[lru]!, pfn);
-}
-
-/** Takes a page off its LRU list. @kernel include/linux/mm_inline.h:lruvec_del_folio @fidelity mirrored */
-export function lruvec_del_folio(k: Machine, pfn: number): void {
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  const lru = lru_list(s.flags[i]!);
-  const z = page_zone(k.mem, pfn);
-  const node = k.nodes[z.node]!;
-  const nr = nr_pages(s, i);
-  if (lru !== LRU_UNEVICTABLE) list_del(k.mem, node.__lruvec.lists[lru]!, pfn);
-  else s.prev[i] = 0;
-  node.vm_stat[lru]! -= nr;
-  z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! -= nr;
-}
+export { lruvec_add_folio, lruvec_del_folio } from "./swap/lruvec.js";
 
 function __page_cache_release(k: Machine, s: mem_section, i: number, pfn: number): void {
   const flags = s.flags[i]!;
@@ -270,52 +226,6 @@ function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
 }
 
 type move_fn_t = typeof lru_add_fn;
-
-/**
- * Do the pages of an activation batch stand one behind the other on one inactive list, the last of the batch first, as
- * pages do that were faulted in one after the other? And can each lose the batch's reference?
- */
-function is_lru_run(k: Machine, batch: readonly number[]): boolean {
-  const { sections, pageblock_zone } = k.mem;
-  const zone_nr = pageblock_zone[batch[0]! >>> pageblock_order]!;
-  let kind = -1;
-  let behind = NULL_PFN;
-  for (let b = 0; b < batch.length; b++) {
-    const pfn = batch[b]!;
-    const s = sections[pfn >>> PFN_SECTION_SHIFT]!;
-    const i = pfn & PFN_SECTION_MASK;
-    const flags = s.flags[i]! & LRU_KIND;
-    if (kind < 0) kind = flags;
-    if (flags !== kind || (flags & ~PG_swapbacked) !== PG_lru) return false;
-    if (b > 0 && s.next[i] !== behind) return false;
-    if (s.refcount[i]! < 2 || pageblock_zone[pfn >>> pageblock_order] !== zone_nr) return false;
-    behind = pfn;
-  }
-  return true;
-}
-
-/** What {@link folio_activate_fn} does, to a whole batch that {@link is_lru_run}: the run changes lists as one. */
-function activate_run(k: Machine, batch: readonly number[]): void {
-  const m = k.mem;
-  const n = batch.length;
-  const [last, first] = [batch[0]!, batch[n - 1]!];
-  const z = page_zone(m, last);
-  const node = k.nodes[z.node]!;
-  const from = lru_list(m.section(last).flags[last & PFN_SECTION_MASK]!);
-  list_bulk_move(m, node.__lruvec.lists[from]!, node.__lruvec.lists[from + 1]!, first, last, n);
-  node.vm_stat[from]! -= n;
-  node.vm_stat[from + 1]! += n;
-  z.vm_stat[NR_ZONE_INACTIVE_ANON + from]! -= n;
-  z.vm_stat[NR_ZONE_INACTIVE_ANON + from + 1]! += n;
-  k.vm_events[PGACTIVATE]! += n;
-  for (let b = 0; b < n; b++) {
-    const pfn = batch[b]!;
-    const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
-    const i = pfn & PFN_SECTION_MASK;
-    s.flags[i]! |= PG_active;
-    s.refcount[i]!--;
-  }
-}
 
 /** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
