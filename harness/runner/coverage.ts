@@ -19,18 +19,18 @@ async function must(what: string, root: string, argv: readonly string[]): Promis
   return lines;
 }
 
-/** Makes the instrumented copy anew; returns its folder. */
-export async function buildForCoverage(root: string): Promise<string> {
-  const out = join(root, "build", "cov");
+/** Folder of the instrumented copy. */
+export function coverageBuild(root: string): string {
+  return join(root, "build", "cov");
+}
+
+/** Makes the instrumented copy anew. */
+export async function buildForCoverage(root: string): Promise<void> {
+  const out = coverageBuild(root);
   rmSync(out, { recursive: true, force: true });
   rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
   await must("tsc", root, [join(root, "node_modules", "@typescript", "native", "bin", "tsc"), "--outDir", out]);
-  const folders = COVERED.filter((folder) => existsSync(join(out, folder)));
-  for (const folder of folders) {
-    const path = relative(root, join(out, folder));
-    await must("nyc instrument", root, [NYC, "instrument", "--instrument=true", "--in-place", path]);
-  }
-  return out;
+  await must("nyc instrument", root, [NYC, "instrument", "--instrument=true", "--in-place", relative(root, out)]);
 }
 
 const Summary = z.record(z.string(), z.object({ lines: z.object({ total: z.number(), covered: z.number() }) }));
@@ -67,7 +67,7 @@ export async function reportCoverage(root: string): Promise<string[]> {
 
 /** Does a source file compile to nothing that runs? */
 function holdsOnlyTypes(root: string, path: string): boolean {
-  const compiled = join(root, "build", "cov", relative(root, path)).replace(/\.ts$/, ".js");
+  const compiled = join(coverageBuild(root), relative(root, path)).replace(/\.ts$/, ".js");
   const code = readFileSync(compiled, "utf8");
   return !/path: ?"/.test(code) || /statementMap: ?\{\}/.test(code);
 }

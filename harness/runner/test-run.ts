@@ -8,51 +8,61 @@ import { join } from "node:path";
 import { closingLine } from "../ktap/document.js";
 import { KtapJoin, type JoinedCounts } from "../ktap/join.js";
 import { openSink, type Sink } from "../ktap/sink.js";
-import { projectRoot } from "../root.js";
-import { buildForCoverage, NYC, reportCoverage } from "./coverage.js";
+import { compiledRoot, projectRoot } from "../root.js";
+import { buildForCoverage, coverageBuild, NYC, reportCoverage } from "./coverage.js";
 import { runNode, whatWentWrong } from "./processes.js";
 
 const MOCHA = createRequire(import.meta.url).resolve("mocha/bin/mocha.js");
 const TIME_LIMIT_MS = 600_000;
 
-/** What runs side by side: each group is a process of its own, since one alone would leave a core idle. */
-const GROUPS = ["harness", "mm", "recordings"] as const;
-
-function mochaArgv(out: string): string[] {
-  const reporter = join(out, "harness/ktap/reporter.js");
-  const setup = join(out, "harness/ktap/setup.js");
-  const nyc = [NYC, "--silent", "--no-clean", "--instrument=false"];
-  return [...nyc, process.execPath, MOCHA, "--reporter", reporter, "--require", setup];
+interface Group {
+  readonly name: string;
+  /** Pattern of its folders below selftests/. */
+  readonly folders: string;
+  /** Does it run on the instrumented copy? Recordings would take five times as long there. */
+  readonly covered: boolean;
 }
 
-/** Runs mocha over some test files of the instrumented copy; its lines go to `onLine`. Returns how it went wrong, if so. */
+/** What runs side by side: each group is a process of its own, since one alone would leave a core idle. */
+const GROUPS: readonly Group[] = [
+  { name: "harness", folders: "harness", covered: true },
+  { name: "mm", folders: "mm", covered: true },
+  { name: "recordings", folders: "recordings", covered: false },
+];
+/** For runs that mocha's options narrow down. */
+const ALL: Group = { name: "the run", folders: "**", covered: true };
+
+/** Runs mocha over the test files of a group; its lines go to `onLine`. Returns how it went wrong, if so. */
 async function runMocha(
   root: string,
-  out: string,
-  args: readonly string[],
+  group: Group,
+  options: readonly string[],
   onLine: (line: string) => void,
 ): Promise<string | undefined> {
+  const out = group.covered ? coverageBuild(root) : compiledRoot();
+  const mocha = [MOCHA, "--reporter", join(out, "harness/ktap/reporter.js")];
+  const argv = [...mocha, "--require", join(out, "harness/ktap/setup.js"), ...options];
+  const files = join(out, "selftests", group.folders, "*.test.js");
+  const nyc = [NYC, "--silent", "--no-clean", "--instrument=false", process.execPath];
   const ended = await runNode({
-    argv: [...mochaArgv(out), ...args],
+    argv: [...(group.covered ? nyc : []), ...argv, files],
     cwd: root,
-    env: { PATCHPROOF_COVERAGE: "1", NODE_OPTIONS: "--enable-source-maps" },
+    env: { NODE_OPTIONS: "--enable-source-maps" },
     timeout: TIME_LIMIT_MS,
     onLine,
   });
   return whatWentWrong(ended);
 }
 
-/** Runs the groups side by side, or, for a run that mocha's options narrow down, all files in one process. */
-async function runSelftests(root: string, out: string, argv: readonly string[], sink: Sink): Promise<JoinedCounts> {
-  const groups = argv.length > 0 ? ["**"] : GROUPS;
+async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<JoinedCounts> {
+  const groups = options.length > 0 ? [ALL] : GROUPS;
   const joined = new KtapJoin(
-    groups.map((group) => (group === "**" ? "the run" : group)),
+    groups.map((group) => group.name),
     sink,
   );
   await Promise.all(
     groups.map(async (group, i) => {
-      const files = join(out, "selftests", group, "*.test.js");
-      joined.end(i, await runMocha(root, out, [...argv, files], (line) => joined.line(i, line)));
+      joined.end(i, await runMocha(root, group, options, (line) => joined.line(i, line)));
     }),
   );
   return joined.counts;
@@ -64,8 +74,8 @@ async function main(): Promise<number> {
   const say = (line: string): void => sink.line(line);
   const tally = { passed: 0, failed: 0, skipped: 0, xfailed: 0 };
   try {
-    const out = await buildForCoverage(root);
-    Object.assign(tally, await runSelftests(root, out, process.argv.slice(2), sink));
+    await buildForCoverage(root);
+    Object.assign(tally, await runSelftests(root, process.argv.slice(2), sink));
     for (const line of await reportCoverage(root)) say(`# ${line}`);
   } catch (error) {
     for (const line of String(error instanceof Error ? error.message : error).split("\n")) say(`# ${line}`);

@@ -15,7 +15,7 @@ import { buildVariant } from "../../harness/variants/build.js";
 import { patchproof } from "./program.js";
 
 async function planOf(variant: string, use: number): Promise<HostPlan> {
-  const { dir: kernelDir } = await buildVariant(variant);
+  const { dir: kernelDir } = await buildVariant(variant, { aside: true });
   return { ...planHost({}), kernelDir, use: usesOf([variant])[use]!, workload: "qemu-memfd", seed: 3 };
 }
 
