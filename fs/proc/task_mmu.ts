@@ -11,9 +11,10 @@ import {
 import { VM_EXEC, VM_MAYSHARE, VM_READ, VM_WRITE } from "../../include/linux/mm.js";
 import { page_mapcount, page_test, PageAnon } from "../../include/linux/mem_map.js";
 import { PG_head, PG_ksm, PG_tail } from "../../include/linux/page-flags.js";
-import { PAGE_SIZE } from "../../include/linux/types.js";
+import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test, vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
+import { hugepage_vma_check } from "../../mm/huge_memory/policy.js";
 import { pmd_huge, pte_index, pte_offset } from "../../mm/pgtable.js";
 
 /** What smaps shows of one VMA. */
@@ -28,6 +29,11 @@ export interface SmapsRow {
   readonly name: string;
   /** Two-letter names of the flags, lowest bit first; "??" for a flag that has none. */
   readonly VmFlags: readonly string[];
+  /** KiB of huge pages that huge entries map: anonymous, shmem. */
+  readonly AnonHugePages: number;
+  readonly ShmemPmdMapped: number;
+  /** May the VMA have huge pages? */
+  readonly THPeligible: boolean;
   /** One character a page, of its first 1024: see page_char. */
   readonly pages: string;
 }
@@ -141,6 +147,17 @@ function page_chars(k: Machine, vma: vm_area_struct): string {
   return chars;
 }
 
+/** KiB that huge entries of a VMA map. @kernel fs/proc/task_mmu.c:smaps_pmd_entry @fidelity mirrored */
+function pmd_mapped(k: Machine, vma: vm_area_struct): { AnonHugePages: number; ShmemPmdMapped: number } {
+  const sum = { AnonHugePages: 0, ShmemPmdMapped: 0 };
+  for (const [key, pmd] of vma.vm_mm.pgd.huge) {
+    if (key * PMD_SIZE < vma.vm_start || key * PMD_SIZE >= vma.vm_end) continue;
+    if (pmd.flags & (_PAGE_SPECIAL | _PAGE_MIGRATION)) continue;
+    sum[PageAnon(k.mem, pmd.pfn) ? "AnonHugePages" : "ShmemPmdMapped"] += PMD_SIZE / 1024;
+  }
+  return sum;
+}
+
 /**
  * All VMAs of an address space, lowest first.
  * @kernel fs/proc/task_mmu.c:show_smap
@@ -156,6 +173,8 @@ export function show_smaps(k: Machine, mm: mm_struct): SmapsRow[] {
       pgoff: vma.vm_file === null ? 0 : vma.vm_pgoff,
       name: vma_name(mm, vma),
       VmFlags: show_smap_vma_flags(k, vma),
+      ...pmd_mapped(k, vma),
+      THPeligible: hugepage_vma_check(k, vma, vma.vm_flags, { smaps: true, enforce_sysfs: true }),
       pages: page_chars(k, vma),
     });
   });

@@ -19,6 +19,20 @@ describe("thp: faults on anonymous memory", () => {
     });
   });
 
+  TEST_F(host, "smaps tells how much is mapped by huge entries, and where there could be", (t) => {
+    mapHuge(t, 0, 2 * HUGE);
+    touch(t, 0, 1);
+    peek(t, HUGE);
+    map(t, 3 * HUGE, HUGE);
+    const rows = t.smaps().filter((row) => row.start >= at(0) && row.start <= at(3 * HUGE));
+    expect(rows.map((row) => [row.AnonHugePages, row.ShmemPmdMapped, row.THPeligible])).to.deep.equal([
+      [2048, 0, true],
+      [0, 0, false],
+    ]);
+    t.sys.mprotect(at(3), bytes(1), PROT_READ);
+    expect(t.smaps().every((row) => row.AnonHugePages === 0)).to.equal(true);
+  });
+
   TEST_F(host, "a read brings the huge zero page, once for all", (t) => {
     mapHuge(t, 0, 2 * HUGE);
     expect([peek(t, 1), peek(t, 513)]).to.deep.equal([0, 0]);
