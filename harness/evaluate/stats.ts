@@ -5,18 +5,18 @@ import jstat from "jstat";
 export interface Proportion {
   readonly successes: number;
   readonly trials: number;
-  /** The 95 % interval (Clopper and Pearson's, which never claims too much), as fractions. */
+  /** The 95 % interval (Jeffreys', which keeps its promise on average where trials are few), as fractions. */
   readonly low: number;
   readonly high: number;
 }
 
 const ALPHA = 0.05;
 
-/** A success rate with its exact 95 % interval. */
+/** A success rate with its 95 % interval. */
 export function proportion(successes: number, trials: number): Proportion {
   const { beta } = jstat.jStat;
-  const low = successes === 0 ? 0 : beta.inv(ALPHA / 2, successes, trials - successes + 1);
-  const high = successes === trials ? 1 : beta.inv(1 - ALPHA / 2, successes + 1, trials - successes);
+  const low = successes === 0 ? 0 : beta.inv(ALPHA / 2, successes + 0.5, trials - successes + 0.5);
+  const high = successes === trials ? 1 : beta.inv(1 - ALPHA / 2, successes + 0.5, trials - successes + 0.5);
   return { successes, trials, low, high };
 }
 
