@@ -19,13 +19,13 @@ interface Group {
   readonly name: string;
   /** Pattern of its folders below selftests/. */
   readonly folders: string;
-  /** Does it run on the instrumented copy? Recordings would take five times as long there. */
+  /** Does it run on the instrumented copy? Only the model is covered, and recordings would take five times as long. */
   readonly covered: boolean;
 }
 
 /** What runs side by side: each group is a process of its own, since one alone would leave a core idle. */
 const GROUPS: readonly Group[] = [
-  { name: "harness", folders: "harness", covered: true },
+  { name: "harness", folders: "harness", covered: false },
   { name: "mm", folders: "mm", covered: true },
   { name: "recordings", folders: "recordings", covered: false },
 ];
