@@ -62,23 +62,7 @@ export function list_del(m: mem_map, l: page_list, pfn: number): void {
 
 /** Moves a page from one list to the head of another (or of the same). */
 export function list_move(m: mem_map, from: page_list, to: page_list, pfn: number): void {
-  const { sections } = m;
-  const s = sections[pfn >>> PFN_SECTION_SHIFT]!;
-  const i = pfn & PFN_SECTION_MASK;
-  const next = s.next[i]!;
-  const prev = s.prev[i]!;
-  if (prev === NULL_PFN) from.head = next;
-  else sections[prev >>> PFN_SECTION_SHIFT]!.next[prev & PFN_SECTION_MASK] = next;
-  if (next === NULL_PFN) from.tail = prev;
-  else sections[next >>> PFN_SECTION_SHIFT]!.prev[next & PFN_SECTION_MASK] = prev;
-  from.nr--;
-  const head = to.head;
-  s.prev[i] = NULL_PFN;
-  s.next[i] = head;
-  if (head === NULL_PFN) to.tail = pfn;
-  else sections[head >>> PFN_SECTION_SHIFT]!.prev[head & PFN_SECTION_MASK] = pfn;
-  to.head = pfn;
-  to.nr++;
+  list_bulk_move(m, from, to, pfn, pfn, 1);
 }
 
 /**

@@ -84,13 +84,12 @@ async function runGiven(agent: string, given: string, shrink: boolean): Promise<
 }
 
 function knownLines(known: Outcome["known"], list: KnownList): string[] {
-  const lines = [...known]
+  return [...known]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([id, count]) => {
       const entry = list.differences.find((d) => d.id === id);
       return `known: ${String(count)} calls: ${id}${entry === undefined ? "" : ` (${entry.since}: ${entry.change})`}`;
     });
-  return lines;
 }
 
 async function environmentOf(agent: string): Promise<Environment> {

@@ -3,10 +3,14 @@
 import type { Outcome } from "./outcome.js";
 import type { Sink } from "./sink.js";
 
-export interface Counts {
+/** What a closing line says. */
+export interface Tally {
   passed: number;
   failed: number;
   skipped: number;
+}
+
+export interface Counts extends Tally {
   xfailed: number;
 }
 
@@ -41,12 +45,12 @@ function commentText(text: string): string {
 const DIRECTIVES: Readonly<Record<Outcome, string>> = { pass: "", fail: "", xfail: "XFAIL", skip: "SKIP" };
 
 /** The last line of a run. XFAIL counts as passed: the test did what it was declared to do. */
-export function closingLine(counts: Counts): string {
+export function closingLine(counts: Tally): string {
   return `${String(counts.passed)} passed, ${String(counts.failed)} failed, ${String(counts.skipped)} skipped`;
 }
 
 /** A closing line, taken apart; undefined for any other line. */
-export function readClosingLine(line: string): { passed: number; failed: number; skipped: number } | undefined {
+export function readClosingLine(line: string): Tally | undefined {
   const match = /^(\d+) passed, (\d+) failed, (\d+) skipped$/.exec(line);
   return match === null ? undefined : { passed: Number(match[1]), failed: Number(match[2]), skipped: Number(match[3]) };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Joins the KTAP documents of processes that run side by side into one, in a fixed order, as their lines come. */
-import { readClosingLine } from "./document.js";
+import { readClosingLine, type Tally } from "./document.js";
 import type { Sink } from "./sink.js";
 
 const HEAD = "KTAP version 1";
@@ -24,15 +24,9 @@ class Part {
   }
 }
 
-/** What the parts came to. */
-export interface JoinedCounts {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
-
 export class KtapJoin {
-  readonly counts: JoinedCounts = { passed: 0, failed: 0, skipped: 0 };
+  /** What the parts came to. */
+  readonly counts: Tally = { passed: 0, failed: 0, skipped: 0 };
   private readonly parts: readonly Part[];
   private readonly sink: Sink;
   private readonly totals = new Map<string, number>();

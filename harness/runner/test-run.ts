@@ -5,8 +5,8 @@
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { closingLine } from "../ktap/document.js";
-import { KtapJoin, type JoinedCounts } from "../ktap/join.js";
+import { closingLine, type Tally } from "../ktap/document.js";
+import { KtapJoin } from "../ktap/join.js";
 import { openSink, type Sink } from "../ktap/sink.js";
 import { compiledRoot, projectRoot } from "../root.js";
 import { buildForCoverage, coverageBuild, NYC, reportCoverage } from "./coverage.js";
@@ -54,7 +54,7 @@ async function runMocha(
   return whatWentWrong(ended);
 }
 
-async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<JoinedCounts> {
+async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<Tally> {
   const groups = options.length > 0 ? [ALL] : GROUPS;
   const joined = new KtapJoin(
     groups.map((group) => group.name),
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   const root = projectRoot();
   const sink = openSink(join(root, "reports", "selftests.tap"));
   const say = (line: string): void => sink.line(line);
-  const tally = { passed: 0, failed: 0, skipped: 0, xfailed: 0 };
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   try {
     await buildForCoverage(root);
     Object.assign(tally, await runSelftests(root, process.argv.slice(2), sink));
