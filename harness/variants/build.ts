@@ -41,8 +41,15 @@ export interface BuildOptions {
   readonly root?: string;
 }
 
+/** Part of a build's name: another number for another layout of what is built. */
+const LAYOUT = 3;
 const OPTIONS = { rootDir: "src", outDir: "js", types: ["node"], noUnusedLocals: false, noUnusedParameters: false };
 const STALE_MS = 24 * 3600 * 1000;
+
+/** The kernel of a compiled tree in one module (bundle.ts); an instrumented tree has none. */
+export function bundleOf(dir: string): string {
+  return join(dir, "kernel.js");
+}
 
 function compiler(): { bin: string; version: string } {
   try {
@@ -56,7 +63,7 @@ function compiler(): { bin: string; version: string } {
 
 function hashOf(tree: Tree, root: string): string {
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([compiler().version, OPTIONS, readFileSync(join(root, "tsconfig.json"), "utf8")]));
+  hash.update(JSON.stringify([LAYOUT, compiler().version, OPTIONS, readFileSync(join(root, "tsconfig.json"), "utf8")]));
   for (const [path, text] of tree) hash.update(`\0${path}\0${text}`);
   return hash.digest("hex").slice(0, 16);
 }
@@ -65,10 +72,12 @@ function hashOf(tree: Tree, root: string): string {
 function ownTreeIsFresh(root: string): boolean {
   const compiled = compiledRoot();
   if (!compiled.startsWith(root + sep)) return false;
+  const builtAt = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  const bundled = builtAt(bundleOf(compiled)) ?? Infinity;
   for (const path of readTree(root).keys()) {
     if (path.endsWith(".d.ts")) continue;
-    const js = statSync(join(compiled, path.replace(/\.ts$/, ".js")), { throwIfNoEntry: false });
-    if (js === undefined || js.mtimeMs < statSync(join(root, path)).mtimeMs) return false;
+    const compiledAt = builtAt(join(compiled, path.replace(/\.ts$/, ".js"))) ?? 0;
+    if (Math.min(compiledAt, bundled) < statSync(join(root, path)).mtimeMs) return false;
   }
   return true;
 }
@@ -148,6 +157,8 @@ async function compileAside(spec: VariantSpec, sources: PatchedTree, place: stri
     writeSources(folder, sources.tree);
     const { status, output } = await run(process.execPath, [compiler().bin, "-p", folder, "--pretty", "false"]);
     if (status !== 0) throw compileError(output, spec, sources.added);
+    const { bundleKernel } = await import("./bundle.js");
+    await bundleKernel(join(folder, "src", "kernel", "index.ts"), bundleOf(join(folder, "js")));
   });
   sweep(dirname(place), place.slice(dirname(place).length + 1));
 }

@@ -7,7 +7,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createInstrumenter, type FileCoverage } from "istanbul-lib-instrument";
 import type { AddedLine } from "../patch/apply.js";
-import { buildFolder, buildVariant, type BuildOptions, type BuiltVariant } from "./build.js";
+import { buildFolder, buildVariant, bundleOf, type BuildOptions, type BuiltVariant } from "./build.js";
 import { counterOf, type Counter } from "./counters.js";
 import { importKernel, type KernelModule } from "./load.js";
 import type { VariantSpec } from "./spec.js";
@@ -22,7 +22,7 @@ export async function instrumentVariant(
   const built = await buildVariant(which, { ...options, aside: true });
   const place = `${dirname(built.dir)}-lines`;
   const dir = join(place, basename(built.dir));
-  await buildFolder(place, (folder) => {
+  await buildFolder(place, async (folder) => {
     const copy = join(folder, basename(built.dir));
     cpSync(built.dir, copy, { recursive: true });
     for (const path of new Set(built.added.map((line) => line.path))) {
@@ -31,7 +31,8 @@ export async function instrumentVariant(
       const code = readFileSync(join(built.dir, js), "utf8");
       writeFileSync(join(copy, js), createInstrumenter(options).instrumentSync(code, join(dir, js)));
     }
-    return Promise.resolve();
+    const { bundleKernel } = await import("./bundle.js");
+    await bundleKernel(join(copy, "kernel", "index.js"), bundleOf(copy));
   });
   return { ...built, dir };
 }

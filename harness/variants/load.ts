@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Loads a variant's compiled tree as a module graph of its own. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type * as Kernel from "../../kernel/index.js";
-import { buildVariant, type BuildOptions, type BuiltVariant } from "./build.js";
+import { buildVariant, bundleOf, type BuildOptions, type BuiltVariant } from "./build.js";
 import type { VariantSpec } from "./spec.js";
 
 /** What kernel/index.ts exports: the harness's only way into a variant. */
@@ -17,9 +18,11 @@ export interface LoadedVariant extends BuiltVariant {
   readonly kernel: KernelModule;
 }
 
-/** Imports kernel/index.js below `dir`. */
+/** Imports the kernel of the compiled tree `dir`: its bundle, or where it has none, as a module graph. */
 export async function importKernel(dir: string): Promise<KernelModule> {
-  return (await import(pathToFileURL(join(dir, "kernel", "index.js")).href)) as KernelModule;
+  const bundle = bundleOf(dir);
+  const entry = existsSync(bundle) ? bundle : join(dir, "kernel", "index.js");
+  return (await import(pathToFileURL(entry).href)) as KernelModule;
 }
 
 /** Builds and loads a variant, by name ("base", "patch", …) or as described. */

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The last step of `npm run build`: the bundle of the compiled tree, and base, which every comparison needs. */
+import { join } from "node:path";
+import { compiledRoot, projectRoot } from "../root.js";
+import { buildVariant, bundleOf } from "./build.js";
+import { bundleKernel } from "./bundle.js";
+
+await bundleKernel(join(projectRoot(), "kernel", "index.ts"), bundleOf(compiledRoot()));
+await buildVariant("base");
