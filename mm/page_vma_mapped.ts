@@ -12,6 +12,21 @@ export interface mapped_entry_visitor {
   huge(pmd: huge_pmd, address: number): boolean;
 }
 
+/** What the walk does for an ordinary page, whose entry can be at one place only. */
+function one_entry(
+  pfn: number,
+  t: pte_table | undefined,
+  address: number,
+  migration: boolean,
+  visit: mapped_entry_visitor,
+): boolean {
+  const i = pte_index(address);
+  if (t?.pfn[i] !== pfn) return true;
+  const flags = t.flags[i]!;
+  const fits = migration ? (flags & _PAGE_MIGRATION) !== 0 : pte_present(flags);
+  return fits ? visit.pte(t, i, pfn, address) : true;
+}
+
 /**
  * Visits the entries of a VMA that map a page, or parts of a huge page (by its head): present ones, or with `migration`
  * the migration entries that hold its place.
@@ -30,6 +45,7 @@ export function page_vma_mapped_walk(
 ): boolean {
   const mm = vma.vm_mm;
   const nr = folio_nr_pages(k.mem, pfn);
+  if (nr === 1) return one_entry(pfn, pte_offset(mm, address), address, migration, visit);
   const index = k.mem.section(pfn).index[pfn & PFN_SECTION_MASK]!;
   const first = ((address - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff - index) >>> 0;
   const end = Math.min(vma.vm_end, address + (nr - first) * PAGE_SIZE);

@@ -318,6 +318,11 @@ export function vma_address(vma: vm_area_struct, index: number, nr = 1): number 
   return (vma.vm_pgoff - index) >>> 0 < nr ? vma.vm_start : -1;
 }
 
+/** What a walk over a set goes through: its members now, whatever happens to the set meanwhile. */
+function steady<T>(set: ReadonlySet<T>): Iterable<T> {
+  return set.size > 1 ? [...set] : set;
+}
+
 /**
  * Calls `one` for each VMA that can map a page, with the address it would have there; ends where that says false.
  * @kernel mm/rmap.c:rmap_walk
@@ -334,13 +339,13 @@ export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, ad
   const index = s.index[i]!;
   const nr = folio_nr_pages(k.mem, pfn);
   if (owner.is_anon) {
-    for (const avc of [...owner.rb_root]) {
+    for (const avc of steady(owner.rb_root)) {
       const address = vma_address(avc.vma, index, nr);
       if (address >= 0 && !one(avc.vma, address)) return;
     }
     return;
   }
-  for (const vma of [...owner.i_mmap]) {
+  for (const vma of steady(owner.i_mmap)) {
     const address = vma_address(vma, index, nr);
     if (address >= 0 && !one(vma, address)) return;
   }

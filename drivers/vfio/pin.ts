@@ -186,9 +186,12 @@ function take_from_batch(
 /** Undoes what a call did that fails: the run's pins and the batch's. */
 function unpin_run(k: Machine, dma: vfio_dma, run: pfn_run, batch: vfio_batch): void {
   if (!run.rsvd) {
-    const pfns = new Uint32Array(run.pinned);
-    for (let n = 0; n < run.pinned; n++) pfns[n] = run.base + n;
-    put_pfns(k, pfns, run.pinned, dma.prot);
+    const pfns = new Uint32Array(VFIO_BATCH_MAX_CAPACITY);
+    for (let done = 0; done < run.pinned; done += pfns.length) {
+      const nr = Math.min(run.pinned - done, pfns.length);
+      for (let n = 0; n < nr; n++) pfns[n] = run.base + done + n;
+      put_pfns(k, pfns, nr, dma.prot);
+    }
   }
   vfio_batch_unpin(k, batch, dma);
 }

@@ -2,7 +2,7 @@
 /** A host with a populated guest on it, and attempts to pin all of the guest for DMA, each from the same state. */
 import { get_pageblock_migratetype, page_zone } from "../../include/linux/mem_map.js";
 import { _PAGE_PRESENT, type mm_struct } from "../../include/linux/mm_types.js";
-import { MIGRATE_CMA, ZONE_MOVABLE } from "../../include/linux/mmzone.js";
+import { MIGRATE_CMA, pageblock_nr_pages, pageblock_order, ZONE_MOVABLE } from "../../include/linux/mmzone.js";
 import type { pin_failure } from "../../include/linux/pin_report.js";
 import type { task_struct } from "../../include/linux/sched.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
@@ -36,19 +36,21 @@ export interface Trial {
   readonly random: boolean;
 }
 
-/** Calls `visit` with each page frame that is mapped in [addr, addr + len). */
-function eachFrame(mm: mm_struct, addr: number, len: number, visit: (pfn: number) => void): void {
+/** Writes the page frames that are mapped in [addr, addr + len), by address; returns what was written of `frames`. */
+function framesOf(mm: mm_struct, addr: number, len: number, frames: Uint32Array): Uint32Array {
   const end = addr + len;
+  let n = 0;
   for (let at = addr; at < end; at = (Math.floor(at / PMD_SIZE) + 1) * PMD_SIZE) {
     const key = Math.floor(at / PMD_SIZE);
     const first = (at % PMD_SIZE) / PAGE_SIZE;
     const last = Math.min(first + (end - at) / PAGE_SIZE, PMD_SIZE / PAGE_SIZE);
     const huge = mm.pgd.huge.get(key);
-    if (huge !== undefined && huge.flags & _PAGE_PRESENT) for (let i = first; i < last; i++) visit(huge.pfn + i);
+    if (huge !== undefined && huge.flags & _PAGE_PRESENT) for (let i = first; i < last; i++) frames[n++] = huge.pfn + i;
     const table = mm.pgd.pte.get(key);
     if (table === undefined) continue;
-    for (let i = first; i < last; i++) if (table.flags[i]! & _PAGE_PRESENT) visit(table.pfn[i]!);
+    for (let i = first; i < last; i++) if (table.flags[i]! & _PAGE_PRESENT) frames[n++] = table.pfn[i]!;
   }
+  return frames.subarray(0, n);
 }
 
 const inCma = (k: Machine, pfn: number): boolean => get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
@@ -70,17 +72,26 @@ export class PopulatedHost {
   private readonly guest: { readonly addr: number; readonly len: number };
   private readonly populated: Snapshot;
   /** Guest pages that a long-term pin must migrate away. */
-  private readonly unpinnable: readonly number[];
+  private readonly unpinnable: Uint32Array;
+  /** By pageblock: may its pages not be pinned for long? */
+  private readonly barred: Uint8Array;
   private readonly container: number;
+  /** Room for the guest's page frames: fresh memory would cost more than all the rest of a look at them. */
+  private readonly frames: Uint32Array;
 
   private constructor(kernel: KernelModule, k: Machine, run: ReplayedWorkload, use: string) {
     this.kernel = kernel;
     this.k = k;
     this.task = run.task;
     this.guest = run.guest;
-    const resident: number[] = [];
-    if (run.task.mm !== null) eachFrame(run.task.mm, run.guest.addr, run.guest.len, (pfn) => resident.push(pfn));
-    this.unpinnable = resident.filter((pfn) => inCma(k, pfn) || inMovable(k, pfn));
+    const { addr, len } = run.guest;
+    this.frames = new Uint32Array(len / PAGE_SIZE);
+    const resident = run.task.mm === null ? new Uint32Array() : framesOf(run.task.mm, addr, len, this.frames);
+    this.barred = Uint8Array.from(k.mem.pageblock_flags, (_, block) => {
+      const pfn = block * pageblock_nr_pages;
+      return inCma(k, pfn) || inMovable(k, pfn) ? 1 : 0;
+    });
+    this.unpinnable = resident.filter((pfn) => this.barred[pfn >>> pageblock_order] === 1);
     this.placement = {
       use,
       guestPages: run.guest.len / PAGE_SIZE,
@@ -162,12 +173,10 @@ export class PopulatedHost {
   }
 
   private stillUnpinnable(): number {
-    const { k, guest } = this;
+    const { guest, barred, frames } = this;
     if (this.unpinnable.length === 0) return 0;
     let left = 0;
-    eachFrame(this.task.mm!, guest.addr, guest.len, (pfn) => {
-      if (inCma(k, pfn) || inMovable(k, pfn)) left++;
-    });
+    for (const pfn of framesOf(this.task.mm!, guest.addr, guest.len, frames)) left += barred[pfn >>> pageblock_order]!;
     return left;
   }
 }

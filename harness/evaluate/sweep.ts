@@ -41,28 +41,56 @@ export function jobsOf(plans: readonly HostPlan[], cells: readonly Cell[]): Swee
   return plans.flatMap((plan) => [...groups.values()].map((group) => ({ plan, cells: group })));
 }
 
+/** A queue of jobs from which each worker takes what suits it: to populate a host costs as much as a hundred trials. */
+class JobQueue {
+  private readonly left: { readonly job: SweepJob; readonly at: number }[];
+  private readonly begun = new Set<HostPlan>();
+
+  constructor(jobs: readonly SweepJob[]) {
+    this.left = jobs.map((job, at) => ({ job, at }));
+  }
+
+  /** The next job of a host that the worker has; else of one that nobody has; else of the one with most left. */
+  take(mine: Set<HostPlan>): { readonly job: SweepJob; readonly at: number } | undefined {
+    const next =
+      this.left.find(({ job }) => mine.has(job.plan)) ??
+      this.left.find(({ job }) => !this.begun.has(job.plan)) ??
+      this.left.toSorted((a, b) => this.countOf(b.job.plan) - this.countOf(a.job.plan))[0];
+    if (next === undefined) return undefined;
+    this.left.splice(this.left.indexOf(next), 1);
+    this.begun.add(next.job.plan);
+    mine.add(next.job.plan);
+    return next;
+  }
+
+  private countOf(plan: HostPlan): number {
+    return this.left.filter(({ job }) => job.plan === plan).length;
+  }
+}
+
 /** Runs all jobs; answers in the order of the jobs, whichever worker was first. */
 export async function runSweep(
   jobs: readonly SweepJob[],
   workers: number,
   onDone: (done: number, total: number) => void,
 ): Promise<SweepAnswer[]> {
-  const pool = new Tinypool({
-    filename: new URL("./sweep-worker.js", import.meta.url).href,
-    runtime: "worker_threads",
-    minThreads: 1,
-    maxThreads: Math.max(1, Math.min(workers, availableParallelism(), jobs.length)),
-  });
+  const queue = new JobQueue(jobs);
+  const answers: SweepAnswer[] = [];
   let done = 0;
-  try {
-    return await Promise.all(
-      jobs.map(async (job) => {
-        const answer = valueOf((await pool.run(job, { name: "runJob" })) as Answer<SweepAnswer>);
+  const work = async (): Promise<void> => {
+    const filename = new URL("./sweep-worker.js", import.meta.url).href;
+    const worker = new Tinypool({ filename, runtime: "worker_threads", minThreads: 1, maxThreads: 1 });
+    const mine = new Set<HostPlan>();
+    try {
+      for (let next = queue.take(mine); next !== undefined; next = queue.take(mine)) {
+        answers[next.at] = valueOf((await worker.run(next.job, { name: "runJob" })) as Answer<SweepAnswer>);
         onDone(++done, jobs.length);
-        return answer;
-      }),
-    );
-  } finally {
-    await pool.destroy();
-  }
+      }
+    } finally {
+      await worker.destroy();
+    }
+  };
+  const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
+  await Promise.all(Array.from({ length: count }, work));
+  return answers;
 }

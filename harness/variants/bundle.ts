@@ -21,5 +21,8 @@ export async function bundleKernel(entry: string, out: string): Promise<void> {
   if (map === null) throw new Error("the bundle has no source map");
   const bare = code.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n");
   writeFileSync(`${out}.map`, map.toString());
-  writeFileSync(out, `${bare}export const { ${exports.join(", ")} } = kernel;\n//# sourceMappingURL=${basename(out)}.map\n`);
+  writeFileSync(
+    out,
+    `${bare}export const { ${exports.join(", ")} } = kernel;\n//# sourceMappingURL=${basename(out)}.map\n`,
+  );
 }

@@ -4,7 +4,7 @@ import type { zone } from "./mmzone.js";
 import { pageblock_nr_pages, pageblock_order } from "./mmzone.js";
 import { PG_double_map, PG_head, PG_tail } from "./page-flags.js";
 
-export const PFN_SECTION_SHIFT = 15;
+export const PFN_SECTION_SHIFT = 12;
 export const PAGES_PER_SECTION = 1 << PFN_SECTION_SHIFT;
 export const PFN_SECTION_MASK = PAGES_PER_SECTION - 1;
 

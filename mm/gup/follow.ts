@@ -8,7 +8,6 @@ import {
   page_zone,
   PageAnon,
   set_compound_pincount,
-  type mem_section,
 } from "../../include/linux/mem_map.js";
 import {
   FOLL_FORCE,
@@ -233,15 +232,6 @@ export function follow_page(k: Machine, vma: vm_area_struct, address: number, fo
   return follow_page_mask(k, vma, address, foll_flags);
 }
 
-/** Does an entry need the slow path: a fault, a check, or more than order 0? */
-function entry_is_plain(pte: number, page: number, s: mem_section, flags: number): boolean {
-  if ((pte & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_SPECIAL)) !== _PAGE_PRESENT) return false;
-  const i = page & PFN_SECTION_MASK;
-  if (s.refcount[i]! <= 0 || s.flags[i]! & COMPOUND) return false;
-  if (pte & _PAGE_RW) return true;
-  return (flags & (FOLL_WRITE | FOLL_PIN)) === 0;
-}
-
 /**
  * Follows consecutive entries of one table while none needs more than {@link follow_page_pte} does for a page that is
  * resident and writable; does the same to each as that does.
@@ -260,22 +250,26 @@ export function follow_pte_run(
   pages: page_array | null,
   off: number,
 ): number {
-  const m = k.mem;
+  const { sections } = k.mem;
   const grab = flags & FOLL_PIN ? GUP_PIN_COUNTING_BIAS : flags & FOLL_GET ? 1 : 0;
   const touch = (flags & FOLL_TOUCH) !== 0;
-  const write = (flags & FOLL_WRITE) !== 0;
+  const clean = flags & FOLL_WRITE ? _PAGE_DIRTY : 0;
+  const plain = flags & (FOLL_WRITE | FOLL_PIN) ? _PAGE_PRESENT | _PAGE_RW : _PAGE_PRESENT;
+  const { flags: ptes, pfn: pfns } = table;
   let done = 0;
   for (; done < n; done++) {
-    const pte = table.flags[first + done]!;
-    const page = table.pfn[first + done]!;
-    const s = m.sections[page >>> PFN_SECTION_SHIFT];
-    if (s === undefined || !entry_is_plain(pte, page, s, flags)) break;
+    const pte = ptes[first + done]!;
+    if ((pte & (plain | _PAGE_PROTNONE | _PAGE_SPECIAL)) !== plain) break;
+    const page = pfns[first + done]!;
+    const s = sections[page >>> PFN_SECTION_SHIFT]!;
     const i = page & PFN_SECTION_MASK;
-    s.refcount[i]! += grab;
+    const f = s.flags[i]!;
+    const refs = s.refcount[i]!;
+    if (refs <= 0 || f & COMPOUND) break;
+    s.refcount[i] = refs + grab;
     if (touch) {
-      if (write && !(pte & _PAGE_DIRTY) && !(s.flags[i]! & PG_dirty)) set_page_dirty(k, page);
-      const f = s.flags[i]!;
-      if (!(f & PG_referenced)) s.flags[i] = f | PG_referenced;
+      if (clean & ~pte && !(f & PG_dirty)) set_page_dirty(k, page);
+      if (!(f & PG_referenced)) s.flags[i]! |= PG_referenced;
       else if (!(f & SETTLED)) mark_page_accessed(k, page);
     }
     if (pages !== null) pages[off + done] = page;

@@ -6,6 +6,7 @@ import {
   PFN_SECTION_SHIFT,
   compound_head,
   compound_pincount,
+  page_test,
   page_zone,
   set_compound_pincount,
   type mem_section,
@@ -87,6 +88,12 @@ export function unpin_user_pages(k: Machine, pages: page_array, npages: number, 
   unpin_range(k, pages, off, off + npages);
 }
 
+/** Marks the huge page dirty that a tail belongs to. */
+function dirty_head(k: Machine, tail: number): void {
+  const head = compound_head(k.mem, tail);
+  if (!page_test(k.mem, head, PG_dirty)) set_page_dirty(k, head);
+}
+
 /**
  * Marks pages dirty, if asked to, and lets go of the pins on them.
  * @kernel mm/gup.c:unpin_user_pages_dirty_lock
@@ -100,9 +107,12 @@ export function unpin_user_pages_dirty_lock(
   off = 0,
 ): void {
   if (make_dirty) {
+    const { sections } = k.mem;
     for (let j = off; j < off + npages; j++) {
-      const pfn = compound_head(k.mem, pages[j]!);
-      if (!(k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_dirty)) set_page_dirty(k, pfn);
+      const pfn = pages[j]!;
+      const flags = sections[pfn >>> PFN_SECTION_SHIFT]!.flags[pfn & PFN_SECTION_MASK]!;
+      if (flags & PG_tail) dirty_head(k, pfn);
+      else if (!(flags & PG_dirty)) set_page_dirty(k, pfn);
     }
   }
   unpin_range(k, pages, off, off + npages);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Putting a page in another's place: mapping, flags, contents (mm/migrate.c: migrate_folio and what it calls). */
 import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
-import { address_space } from "../../include/linux/fs.js";
+import type { address_space } from "../../include/linux/fs.js";
 import { PFN_SECTION_MASK, folio_nr_pages, page_zone, type mem_section } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import { MIGRATE_SYNC_NO_COPY } from "../../include/linux/migrate_mode.js";
@@ -169,9 +169,12 @@ export function move_to_new_folio(
   const i = src & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_locked) === 0, "migrating a page that is not locked");
   const owner = k.mem.owners[s.mapping[i]!];
-  if (!(owner instanceof address_space)) return migrate_folio(k, null, dst, src, mode, attempt);
+  if (owner === undefined || owner.is_anon) return migrate_folio(k, null, dst, src, mode, attempt);
   if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
-  const rc = migrate_folio(k, owner, dst, src, mode, attempt);
-  if (rc === MIGRATEPAGE_SUCCESS) s.mapping.fill(0, i, i + folio_nr_pages(k.mem, src));
+  const rc = migrate_folio(k, owner as address_space, dst, src, mode, attempt);
+  if (rc === MIGRATEPAGE_SUCCESS) {
+    if (s.flags[i]! & PG_head) s.mapping.fill(0, i, i + folio_nr_pages(k.mem, src));
+    else s.mapping[i] = 0;
+  }
   return rc;
 }
