@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
 import { z } from "zod";
+import { bundleOf } from "../variants/build.js";
+import { bundleKernel } from "../variants/bundle.js";
 import { runNode, whatWentWrong } from "./processes.js";
 
 /** Folders of the model, which the selftests are to cover: those that .nycrc.json includes. */
@@ -31,6 +33,7 @@ export async function buildForCoverage(root: string): Promise<void> {
   rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
   await must("tsc", root, [join(root, "node_modules", "@typescript", "native", "bin", "tsc"), "--outDir", out]);
   await must("nyc instrument", root, [NYC, "instrument", "--instrument=true", "--in-place", relative(root, out)]);
+  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out));
 }
 
 const Summary = z.record(z.string(), z.object({ lines: z.object({ total: z.number(), covered: z.number() }) }));
