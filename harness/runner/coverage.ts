@@ -3,9 +3,8 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { bundleOf } from "../variants/build.js";
-import { bundleKernel } from "../variants/bundle.js";
 import { runNode, whatWentWrong } from "./processes.js";
 
 /** Folders of the model, which the selftests are to cover: those that .nycrc.json includes. */
@@ -26,14 +25,9 @@ export function coverageBuild(root: string): string {
   return join(root, "build", "cov");
 }
 
-/** Makes the instrumented copy anew. */
+/** Makes the instrumented copy anew, in a process of its own. */
 export async function buildForCoverage(root: string): Promise<void> {
-  const out = coverageBuild(root);
-  rmSync(out, { recursive: true, force: true });
-  rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
-  await must("tsc", root, [join(root, "node_modules", "@typescript", "native", "bin", "tsc"), "--outDir", out]);
-  await must("nyc instrument", root, [NYC, "instrument", "--instrument=true", "--in-place", relative(root, out)]);
-  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out));
+  await must("instrumenting", root, [fileURLToPath(new URL("./instrument.js", import.meta.url))]);
 }
 
 const Summary = z.record(z.string(), z.object({ lines: z.object({ total: z.number(), covered: z.number() }) }));

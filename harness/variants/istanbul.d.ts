@@ -19,7 +19,7 @@ declare module "istanbul-lib-instrument" {
     readonly b: Record<string, number[]>;
   }
   export interface Instrumenter {
-    instrumentSync(code: string, filename: string): string;
+    instrumentSync(code: string, filename: string, inputSourceMap?: object): string;
     lastFileCoverage(): FileCoverage;
   }
   export function createInstrumenter(options: {
