@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The program `patchproof`: commands, help, and one line on standard error for whatever goes wrong. */
 import { Command, CommanderError } from "commander";
+import { addCampaign } from "./commands/campaign.js";
 import { compareHostCommand } from "./commands/compare-host.js";
 import { addEvaluate } from "./commands/evaluate.js";
 import { replayCommand } from "./commands/replay.js";
@@ -31,6 +32,7 @@ export function makeProgram(): Command {
   addEvaluate(program);
   replayCommand(program);
   compareHostCommand(program);
+  addCampaign(program);
   addVariant(program);
   return program;
 }

@@ -11,6 +11,7 @@ import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmsta
 import type { Hooks, Machine } from "../include/machine.js";
 import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import { Prng } from "../lib/prng.js";
+import { migrate_holders } from "../mm/fault_holders.js";
 import { OOM_SUBSYS, type oom_subsys } from "../mm/oom_kill.js";
 import {
   build_zonelists,
@@ -18,7 +19,6 @@ import {
   setup_per_zone_wmarks,
   zone_set_pageset_high_and_batch,
 } from "../mm/page_alloc/setup.js";
-import { put_page } from "../mm/swap.js";
 import { layOut } from "./boot/layout.js";
 import { layOutLike, likeMaxPfn } from "./boot/like.js";
 import { BootError, defaultConfig, type BootOptions } from "./boot/options.js";
@@ -81,7 +81,7 @@ function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine 
     fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
     mlock_batch: Array.from({ length: nr_cpus }, () => []),
     fail_page_alloc: new FaultAttr("fail_page_alloc"),
-    fail_migrate: new MigrateFaults(),
+    fail_migrate: new MigrateFaults(migrate_holders, nr_cpus),
     vm_committed_as: 0,
     current: undefined as never,
     tasks: new Map(),
@@ -126,7 +126,6 @@ export function boot(options: BootOptions = {}): Machine {
   const s = k.mem.section(ZERO_PFN);
   s.flags[ZERO_PFN] = PG_reserved;
   s.refcount[ZERO_PFN] = 1;
-  k.fail_migrate.put_page = put_page;
   k.subsys.set(OOM_SUBSYS, { exit_task: do_exit } satisfies oom_subsys);
   makeInit(k);
   return k;

@@ -2,7 +2,6 @@
 /** Fault injection: the kernel's knobs (lib/fault-inject.c), and faults of migration that the field saw. */
 import { __GFP_DIRECT_RECLAIM, __GFP_HIGHMEM, __GFP_NOFAIL } from "../include/linux/gfp.js";
 import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
-import { PG_locked } from "../include/linux/page-flags.js";
 import type { Machine } from "../include/machine.js";
 
 /** One facility's knobs, as its folder in debugfs shows them; defaults are the kernel's: it never fails. */
@@ -83,7 +82,31 @@ export function should_fail_alloc_page(k: Machine, gfp_mask: number, order: numb
   return attr.should_fail(k, 2 ** order);
 }
 
-export type MigrateFaultKind = "reference" | "lock" | "isolate";
+/** How somebody else gets in the way of a page that is to be migrated: mm/fault_holders.ts has what each does. */
+export type MigrateFaultKind =
+  | "reference"
+  | "page_cache_drop"
+  | "lru_batch"
+  | "mlock_batch"
+  | "lock"
+  | "writeback"
+  | "isolate"
+  | "cma_alloc"
+  | "alloc";
+
+/** One way to be in the way of a page. */
+export interface MigrateHolder {
+  /** Does it hold a reference that no list, batch or table accounts for? */
+  readonly reference: boolean;
+  /** Does it keep a page from being taken off its LRU list, rather than from being moved? */
+  readonly isolates: boolean;
+  /** Gets in the way, if it can now; false where it cannot. `cpu` is where it runs, if not where the migration does. */
+  take(k: Machine, pfn: number, cpu: number): boolean;
+  /** Lets go: of what was taken, whatever has become of the page. */
+  release(k: Machine, pfn: number, cpu: number): void;
+}
+
+export type MigrateHolders = Readonly<Record<MigrateFaultKind, MigrateHolder>>;
 
 /** What is wrong with one page for as long as it lasts. */
 export interface MigrateFaultRule {
@@ -91,10 +114,6 @@ export interface MigrateFaultRule {
   readonly pfn?: number;
   /** which page, counted from 1 in the order in which they are first attempted. */
   readonly nth?: number;
-  /**
-   * reference: somebody holds a reference that the page cache and the page tables do not account for.
-   * lock: somebody holds the page lock. isolate: somebody else has taken the page off its LRU list.
-   */
   readonly kind: MigrateFaultKind;
   /** For how many attempts it lasts; it is gone when the next one starts. */
   readonly attempts: number;
@@ -103,25 +122,32 @@ export interface MigrateFaultRule {
 /** A rule at work. */
 class MigrateFault {
   readonly rule: MigrateFaultRule;
+  readonly holder: MigrateHolder;
+  /** CPU on which the holder runs: each fault has one of its own as far as there are some. */
+  readonly cpu: number;
   /** Page frame that the rule has settled on, 0 while it waits for its nth page. */
   pfn: number;
   /** Attempts that it has spoilt. */
   used = 0;
-  /** Does it hold its reference or lock now? */
+  /** Is it in the way now? */
   held = false;
-  constructor(rule: MigrateFaultRule) {
+  constructor(rule: MigrateFaultRule, holder: MigrateHolder, cpu: number) {
     this.rule = rule;
+    this.holder = holder;
+    this.cpu = cpu;
     this.pfn = rule.pfn ?? 0;
   }
 }
 
 /**
- * Faults of page migration. A reference and a lock are real: the page's count is raised, its PG_locked is set, and
- * mm/migrate.ts finds that as it would in the kernel. Tests fill it with {@link add}, then {@link arm} it;
- * mm/migrate.ts calls {@link begin_attempt} before each attempt at a page, mm/gup.ts asks {@link isolate_fails}.
+ * Faults of page migration. Each is real: a raised count, a lock taken, a page in another CPU's batch, which
+ * mm/migrate.ts finds as it would in the kernel. Tests fill it with {@link add}, then {@link arm} it; mm/migrate.ts calls
+ * {@link begin_attempt} before each attempt at a page, mm/gup.ts {@link begin_isolation} before each at taking it off its list.
  */
 export class MigrateFaults {
   private readonly faults: MigrateFault[] = [];
+  private readonly holders: MigrateHolders;
+  private readonly cpus: number;
   /** Are there any rules? Guards the calls on hot paths. */
   active = false;
   private counting = false;
@@ -130,21 +156,28 @@ export class MigrateFaults {
   private readonly seenIsolate = new Map<number, number>();
   /** Attempts spoilt since boot. */
   injected = 0;
-  /** mm/swap.ts:put_page, given by kernel/boot.ts, since lib/ knows nothing of mm/. */
-  put_page: (k: Machine, pfn: number) => void = () => undefined;
+
+  constructor(holders: MigrateHolders, cpus: number) {
+    this.holders = holders;
+    this.cpus = cpus;
+  }
 
   add(rule: MigrateFaultRule): this {
-    this.faults.push(new MigrateFault(rule));
+    const others = Math.max(1, this.cpus - 1);
+    const cpu = this.cpus - 1 - (this.faults.length % others);
+    this.faults.push(new MigrateFault(rule, this.holders[rule.kind], cpu));
     this.active = true;
     this.counting ||= rule.nth !== undefined;
     return this;
   }
 
-  /** From here on: the rules that name a page take hold of it, and `nth` counts anew. */
+  /** From here on: the rules that name a page take hold of it, but for failing allocations, and `nth` counts anew. */
   arm(k: Machine): void {
     this.seen.clear();
     this.seenIsolate.clear();
-    for (const f of this.faults) if (f.pfn !== 0 && f.used < f.rule.attempts) this.hold(k, f);
+    for (const f of this.faults) {
+      if (f.pfn !== 0 && f.used < f.rule.attempts && f.rule.kind !== "alloc") this.hold(k, f);
+    }
   }
 
   /**
@@ -152,44 +185,26 @@ export class MigrateFaults {
    * @kernel none: called by mm/migrate.ts once for each attempt at a page
    */
   begin_attempt(k: Machine, pfn: number): void {
-    const nth = this.ordinal(this.seen, pfn);
-    for (const f of this.faults) {
-      if (f.rule.kind === "isolate") continue;
-      if (f.pfn === 0 && f.rule.nth === nth) f.pfn = pfn;
-      if (f.pfn === pfn) this.step(k, f);
-    }
+    this.begin(k, pfn, false, this.ordinal(this.seen, pfn));
   }
 
-  /** Does taking this page off its LRU list fail now? Counts as one attempt. */
-  isolate_fails(_k: Machine, pfn: number): boolean {
-    if (!this.active) return false;
-    const nth = this.ordinal(this.seenIsolate, pfn);
-    for (const f of this.faults) {
-      if (f.rule.kind !== "isolate") continue;
-      if (f.pfn === 0 && f.rule.nth === nth) f.pfn = pfn;
-      if (f.pfn !== pfn || f.used >= f.rule.attempts) continue;
-      f.used++;
-      this.injected++;
-      return true;
-    }
-    return false;
+  /** The same for an attempt at taking a page off its LRU list. */
+  begin_isolation(k: Machine, pfn: number): void {
+    this.begin(k, pfn, true, this.ordinal(this.seenIsolate, pfn));
   }
 
-  /** Somebody sleeps until the page is unlocked: if a fault holds the lock, it lets go. Was it one? */
-  wait_on_lock(k: Machine, pfn: number): boolean {
-    for (const f of this.faults) {
-      if (f.pfn !== pfn || f.rule.kind !== "lock" || !f.held) continue;
-      this.letGo(k, f);
-      f.used = f.rule.attempts;
-      return true;
-    }
-    return false;
+  /** Somebody sleeps for a page: a fault of this kind that it waits for comes to its end, unless it has none. */
+  wait_on(k: Machine, pfn: number, kind: MigrateFaultKind): void {
+    const f = this.faults.find((one) => one.pfn === pfn && one.rule.kind === kind && one.held);
+    if (f === undefined || f.rule.attempts === Infinity) return;
+    this.letGo(k, f);
+    f.used = f.rule.attempts;
   }
 
-  /** Temporary references that faults hold on a page now. */
+  /** References that faults hold on a page now and that nothing else accounts for. */
   extraRefs(pfn: number): number {
     let n = 0;
-    for (const f of this.faults) if (f.pfn === pfn && f.held && f.rule.kind === "reference") n++;
+    for (const f of this.faults) if (f.pfn === pfn && f.held && f.holder.reference) n++;
     return n;
   }
 
@@ -210,6 +225,14 @@ export class MigrateFaults {
     return nth;
   }
 
+  private begin(k: Machine, pfn: number, isolation: boolean, nth: number): void {
+    for (const f of this.faults) {
+      if (f.holder.isolates !== isolation) continue;
+      if (f.pfn === 0 && f.rule.nth === nth) f.pfn = pfn;
+      if (f.pfn === pfn) this.step(k, f);
+    }
+  }
+
   private step(k: Machine, f: MigrateFault): void {
     if (f.used >= f.rule.attempts) {
       if (f.held) this.letGo(k, f);
@@ -222,22 +245,12 @@ export class MigrateFaults {
   }
 
   private hold(k: Machine, f: MigrateFault): void {
-    if (f.held || f.rule.kind === "isolate") return;
-    const s = k.mem.section(f.pfn);
-    const i = f.pfn & PFN_SECTION_MASK;
-    if (s.refcount[i] === 0) return;
-    if (f.rule.kind === "reference") s.refcount[i]!++;
-    else if (s.flags[i]! & PG_locked) return;
-    else {
-      s.flags[i]! |= PG_locked;
-      s.refcount[i]!++;
-    }
-    f.held = true;
+    if (!f.held && k.mem.section(f.pfn).refcount[f.pfn & PFN_SECTION_MASK] !== 0)
+      f.held = f.holder.take(k, f.pfn, f.cpu);
   }
 
   private letGo(k: Machine, f: MigrateFault): void {
     f.held = false;
-    if (f.rule.kind === "lock") k.mem.section(f.pfn).flags[f.pfn & PFN_SECTION_MASK]! &= ~PG_locked;
-    this.put_page(k, f.pfn);
+    f.holder.release(k, f.pfn, f.cpu);
   }
 }

@@ -13,7 +13,8 @@ import {
   sweepTables,
 } from "./tables.js";
 
-function table(t: Table): string {
+/** A table of Markdown. */
+export function table(t: Table): string {
   if (t.rows.length === 0) return "none\n";
   const escape = (s: string): string => s.replaceAll("|", "\\|");
   const align = t.head.map((_, i) => (t.numeric.includes(i) ? "r" : "l"));

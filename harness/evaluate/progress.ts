@@ -7,10 +7,10 @@ export class Progress {
   private readonly withTests: boolean;
   private readonly parts = { sweep: [0, 0], tests: [0, 0] };
 
-  /** `withTests`: are there selftests to wait for beside the sweep? */
-  constructor(withTests: boolean, stream: NodeJS.WriteStream = process.stderr) {
+  /** `withTests`: are there selftests to wait for beside the sweep, or whatever else the bar is of? */
+  constructor(withTests: boolean, stream: NodeJS.WriteStream = process.stderr, what = "sweep") {
     this.withTests = withTests;
-    const format = `{bar} {percentage} %  sweep {sweep}${withTests ? "  selftests {tests}" : ""}`;
+    const format = `{bar} {percentage} %  ${what} {sweep}${withTests ? "  selftests {tests}" : ""}`;
     const options = { format, stream, clearOnComplete: true, hideCursor: true, barsize: 24 };
     this.bar = stream.isTTY ? new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic) : null;
     this.bar?.start(1000, 0, { sweep: "-", tests: "-" });

@@ -31,7 +31,7 @@ export interface Request {
 }
 
 /** The variants to run beside each other, each once, in the order in which they were named. */
-function chosenVariants(names: readonly string[], given: VariantSpec): ChosenVariant[] {
+export function chosenVariants(names: readonly string[], given: VariantSpec): ChosenVariant[] {
   const chosen = new Map<string, ChosenVariant>();
   for (const name of names) {
     const isGiven = name === REVIEW_ALIAS || name === given.name;

@@ -25,7 +25,8 @@ const NONE = {
   middle: "  ",
 };
 
-function table(t: Table): string {
+/** A table without lines, indented by two. */
+export function table(t: Table): string {
   const colAligns = t.head.map((_, i) => (t.numeric.includes(i) ? ("right" as const) : ("left" as const)));
   const out = new Table3({
     chars: NONE,

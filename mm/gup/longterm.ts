@@ -85,13 +85,13 @@ function collect_longterm_unpinnable_pages(
     collected++;
     const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
     const i = pfn & PFN_SECTION_MASK;
-    const taken = k.fail_migrate.active && k.fail_migrate.isolate_fails(k, pfn);
-    if (drain_allow && (taken || !(s.flags[i]! & PG_lru))) {
+    if (k.fail_migrate.active) k.fail_migrate.begin_isolation(k, pfn);
+    if (drain_allow && !(s.flags[i]! & PG_lru)) {
       lru_add_drain_all(k);
       drain_allow = false;
       report.drained++;
     }
-    if (taken || !folio_isolate_lru(k, pfn)) continue;
+    if (!folio_isolate_lru(k, pfn)) continue;
     list_add_tail(m, movable_page_list, pfn);
     const item = s.flags[i]! & PG_swapbacked ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
     __mod_node_page_state(k.nodes[page_zone(m, pfn).node]!, item, folio_nr_pages(m, pfn));

@@ -76,7 +76,7 @@ function lock_source<T>(c: migrate_control<T>, src: number, force: boolean): boo
   c.attempt.fails("page lock");
   if (!force || c.mode === MIGRATE_ASYNC) return false;
   if (k.current.flags & PF_MEMALLOC) return false;
-  if (k.fail_migrate.active) k.fail_migrate.wait_on_lock(k, src);
+  if (k.fail_migrate.active) k.fail_migrate.wait_on(k, src, "lock");
   folio_lock(k, src);
   return true;
 }
@@ -90,6 +90,7 @@ function wait_for_writeback<T>(c: migrate_control<T>, src: number, force: boolea
   c.attempt.fails("writeback");
   if (c.mode !== MIGRATE_SYNC && c.mode !== MIGRATE_SYNC_NO_COPY) return -EBUSY;
   if (!force) return -EAGAIN;
+  if (k.fail_migrate.active) k.fail_migrate.wait_on(k, src, "writeback");
   k.hooks.yieldPoint("folio_wait_writeback", { pfn: src });
   s.flags[i]! &= ~PG_writeback;
   return 0;

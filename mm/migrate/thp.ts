@@ -9,7 +9,7 @@ import { split_huge_page_to_list } from "../huge_memory/split.js";
 
 /** Takes the page lock, however long that takes. */
 function lock_page(k: Machine, page: number): void {
-  if (k.fail_migrate.active) k.fail_migrate.wait_on_lock(k, page);
+  if (k.fail_migrate.active) k.fail_migrate.wait_on(k, page, "lock");
   folio_lock(k, page);
 }
 
