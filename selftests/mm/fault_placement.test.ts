@@ -154,7 +154,7 @@ const advised = FIXTURE("advised", {
 /** Was PF_MEMALLOC_PIN set at each allocation that a run makes? */
 function pinBits(t: T, run: () => void): boolean[] {
   const seen: boolean[] = [];
-  failAllocations(t, { probability: 0 });
+  failAllocations(t.k, { probability: 0 });
   const spy = t.sandbox.stub(t.k.fail_page_alloc, "should_fail").callsFake((k) => {
     seen.push((k.current.flags & PF_MEMALLOC_PIN) !== 0);
     return false;
@@ -216,14 +216,14 @@ describe("faults: PF_MEMALLOC_PIN", () => {
       "no memory for an anonymous page",
       (t) => {
         touch(t, 0, 1);
-        failAllocations(t, { probability: 100 });
+        failAllocations(t.k, { probability: 100 });
         expect(advise(t, 1, 1, MADV_POPULATE_WRITE)).to.equal(-ENOMEM);
       },
     ],
     [
       "no memory for a page table",
       (t) => {
-        failAllocations(t, { probability: 100 });
+        failAllocations(t.k, { probability: 100 });
         expect(advise(t, 0, 1, MADV_POPULATE_READ)).to.equal(-ENOMEM);
       },
     ],
@@ -233,7 +233,7 @@ describe("faults: PF_MEMALLOC_PIN", () => {
         mapMemfd(t, 0, 4);
         touch(t, 0, 1);
         advise(t, 0, 4, MADV_NOMOVABLE);
-        failAllocations(t, { probability: 100 });
+        failAllocations(t.k, { probability: 100 });
         expect(advise(t, 1, 1, MADV_POPULATE_WRITE)).to.equal(-ENOMEM);
       },
     ],

@@ -145,7 +145,7 @@ describe("madvise: populating stops at the first refusal, not at a hole", () => 
   TEST_F(any, "one failure behind a page that is there: tried again, success", (t) => {
     map(t, 0, 4);
     touch(t, 0, 2);
-    failAllocations(t, { nth: 1 });
+    failAllocations(t.k, { nth: 1 });
     expect(advise(t, 0, 4, MADV_POPULATE_WRITE)).to.equal(0);
     expect(places(t, 0, 4)).to.equal("....");
   });
@@ -153,10 +153,10 @@ describe("madvise: populating stops at the first refusal, not at a hole", () => 
   TEST_F(any, "no memory: ENOMEM, and what was there stays", (t) => {
     map(t, 0, 4);
     touch(t, 0, 2);
-    failAllocations(t, { probability: 100 });
+    failAllocations(t.k, { probability: 100 });
     expect(advise(t, 0, 4, MADV_POPULATE_WRITE)).to.equal(-ENOMEM);
     expect(places(t, 0, 4)).to.equal("..--");
-    failAllocations(t, { probability: 0 });
+    failAllocations(t.k, { probability: 0 });
     expect(advise(t, 0, 4, MADV_POPULATE_WRITE), "again").to.equal(0);
   });
 });

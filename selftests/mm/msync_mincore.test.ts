@@ -103,7 +103,7 @@ const told: readonly ErrnoRow[] = [
   [
     "no page for the answer, before nothing mapped",
     (t) => {
-      failAllocations(t, { probability: 100 });
+      failAllocations(t.k, { probability: 100 });
       return t.sys.mincore(at(100), 4096);
     },
     EAGAIN,

@@ -93,14 +93,14 @@ describe("pin: nothing fails", () => {
 describe("pin: allocations fail", () => {
   // the first allocation is the driver's page of pointers: without it it goes on page by page
   TEST_F(guest, "the 1st: no room for a batch, which is done without", (t) => {
-    failAllocations(t, { nth: 1 });
+    failAllocations(t.k, { nth: 1 });
     expect(mapDma(t, t.self, 0, PAGES)).to.equal(0);
     expect(places(t, 0, PAGES)).to.equal(GOOD);
   });
 
   for (const nth of [2, 3, 17, 33, 64, 65]) {
     TEST_F(guest, `the ${nth}th: ENOMEM, the pages before it have moved`, (t) => {
-      failAllocations(t, { nth });
+      failAllocations(t.k, { nth });
       expect(mapDma(t, t.self, 0, PAGES)).to.equal(-ENOMEM);
       expect(count(places(t, 0, PAGES).replaceAll("-", "C"), "."), "pages moved").to.equal(nth - 2);
       expect(t.kernel.pin_report_of(t.k).first?.reason).to.equal("no target page");
@@ -108,7 +108,7 @@ describe("pin: allocations fail", () => {
     });
 
     TEST_F(guest, `the ${nth}th: a second attempt succeeds`, (t) => {
-      failAllocations(t, { nth });
+      failAllocations(t.k, { nth });
       expect(mapDma(t, t.self, 0, PAGES)).to.equal(-ENOMEM);
       expect(mapDma(t, t.self, 0, PAGES)).to.equal(0);
       expect(places(t, 0, PAGES)).to.equal(GOOD);
@@ -117,7 +117,7 @@ describe("pin: allocations fail", () => {
 
     const reason = "a guest that could not be advised must be migrated, and one failed allocation ends that: ENOMEM";
     TEST_F(advised, `the ${nth}th, advised: all is pinned`, { differs: { base: reason } }, (t) => {
-      failAllocations(t, { nth });
+      failAllocations(t.k, { nth });
       const ret = mapDma(t, t.self, 0, PAGES);
       t.k.current.fail_nth = 0;
       expect(ret).to.equal(0);
@@ -126,21 +126,21 @@ describe("pin: allocations fail", () => {
   }
 
   TEST_F(guest, "all of them: ENOMEM, no page has moved", (t) => {
-    failAllocations(t, { probability: 100 });
+    failAllocations(t.k, { probability: 100 });
     expect(mapDma(t, t.self, 0, PAGES)).to.equal(-ENOMEM);
     expect(count(places(t, 0, PAGES), ".")).to.equal(0);
     expectUnwound(t, t.self);
   });
 
   TEST_F(guest, "all of them, of another task: no matter", (t) => {
-    failAllocations(t, { probability: 100 });
+    failAllocations(t.k, { probability: 100 });
     t.k.fail_page_alloc.task_filter = true;
     expect(mapDma(t, t.self, 0, PAGES)).to.equal(0);
     expect(t.k.fail_page_alloc.injected).to.equal(0);
   });
 
   TEST_F(guest, "at most two failures: the third attempt succeeds", (t) => {
-    failAllocations(t, { probability: 100 });
+    failAllocations(t.k, { probability: 100 });
     t.k.fail_page_alloc.times = 4;
     expect(mapDma(t, t.self, 0, PAGES), "batch and target").to.equal(-ENOMEM);
     expect(mapDma(t, t.self, 0, PAGES), "batch and target").to.equal(-ENOMEM);
@@ -148,7 +148,7 @@ describe("pin: allocations fail", () => {
   });
 
   TEST_F(advised, "all of them, advised: all is pinned", { differs: { base: UNKNOWN } }, (t) => {
-    failAllocations(t, { probability: 100 });
+    failAllocations(t.k, { probability: 100 });
     const ret = mapDma(t, t.self, 0, PAGES);
     t.k.fail_page_alloc.probability = 0;
     expect(ret).to.equal(0);

@@ -2,17 +2,18 @@
 /** Threads, files and failures that several suites need. */
 import { FMODE_READ, FMODE_WRITE } from "../../../include/linux/fs.js";
 import type { task_struct } from "../../../include/linux/sched.js";
+import type { Machine } from "../../../include/machine.js";
 import { bytes, type T } from "./memory.js";
 
 /** Makes page allocations fail, of whatever order and for whatever purpose. */
-export function failAllocations(t: T, o: { probability?: number; nth?: number }): void {
-  const attr = t.k.fail_page_alloc;
+export function failAllocations(k: Machine, o: { probability?: number; nth?: number }): void {
+  const attr = k.fail_page_alloc;
   attr.probability = o.probability ?? 0;
   attr.times = -1;
   attr.min_order = 0;
   attr.ignore_gfp_wait = false;
   attr.ignore_gfp_highmem = false;
-  if (o.nth !== undefined) t.k.current.fail_nth = o.nth;
+  if (o.nth !== undefined) k.current.fail_nth = o.nth;
 }
 
 /** How often a yield point was met. */
