@@ -90,19 +90,23 @@ const O_ACCMODE = 3;
 const O_WRONLY = 1;
 const O_RDWR = 2;
 
+/** Opens a path. @kernel fs/open.c:file_open_name @fidelity simplified: as do_sys_open @returns the file, or -errno */
+export function open_path(k: Machine, path: string, mode: number): file | number {
+  return paths_of(k).get(path)?.(k, path, mode) ?? -ENOENT;
+}
+
 /**
- * Opens a path.
+ * Opens a path for the running task.
  * @kernel fs/open.c:do_sys_open
  * @fidelity simplified: paths that the machine knows, each open to everybody
  * @param flags O_RDONLY, O_WRONLY, O_RDWR; others are ignored
  * @returns the descriptor; -ENOENT, -EINVAL, -EMFILE
  */
 export function do_sys_open(k: Machine, path: string, flags: number): number {
-  const open = paths_of(k).get(path);
-  if (open === undefined) return -ENOENT;
+  if (!paths_of(k).has(path)) return -ENOENT;
   const access = flags & O_ACCMODE;
   if (access === O_ACCMODE) return -EINVAL;
   const mode = access === O_RDWR ? FMODE_READ | FMODE_WRITE : access === O_WRONLY ? FMODE_WRITE : FMODE_READ;
-  const f = open(k, path, mode);
+  const f = open_path(k, path, mode);
   return typeof f === "number" ? f : fd_install(k, f);
 }

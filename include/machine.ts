@@ -28,6 +28,10 @@ export interface Config {
   khugepaged_max_ptes_swap?: number;
   khugepaged_max_ptes_shared?: number;
   khugepaged_pages_to_scan?: number;
+  /** vm.page-cluster: logarithm of the pages that one fault reads from swap at most; 3, or 2 below 16 MiB, where it is left out. */
+  page_cluster?: number;
+  /** /sys/kernel/mm/swap/vma_ra_enabled; true where it is left out. */
+  swap_vma_ra_enabled?: boolean;
   MEMORY_FAILURE: boolean;
   ANON_VMA_NAME: boolean;
   NUMA: boolean;

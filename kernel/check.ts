@@ -21,13 +21,16 @@ import {
   NR_SWAPCACHE,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value } from "../lib/xarray.js";
+import { swap_state_of } from "../include/linux/swap.js";
+import { non_swap_entry } from "../include/linux/swapops.js";
+import { xa_is_value, xa_to_value } from "../lib/xarray.js";
 import { mlock_batch_pfn } from "../mm/mlock/batch.js";
 import { radix_tree_node_cachep } from "../mm/slub.js";
 import { lru_add_drain_all } from "../mm/swap.js";
 import { checkDeferred, checkHuge } from "./check/huge.js";
 import { Complaints, Ledger, type SectionLedger } from "./check/ledger.js";
 import { checkLru, checkZone } from "./check/lists.js";
+import { checkSwap } from "./check/swap.js";
 import { checkCommitted, checkLinks, checkMm, checkPageTables, liveMms, VmaSums } from "./check/vmas.js";
 import { do_exit } from "./exit.js";
 
@@ -71,9 +74,15 @@ function countCaches(k: Machine, ledger: Ledger, bad: Complaints): number {
     if (owner === undefined || owner.is_anon) continue;
     const mapping = owner as address_space;
     let n = 0;
-    if (mapping.nrpages > 0) {
+    let swapped = 0;
+    if (mapping.i_pages.size > 0) {
       mapping.i_pages.forEach(0, 0xffffffff, (index, entry) => {
-        if (xa_is_value(entry)) return;
+        if (xa_is_value(entry)) {
+          if (non_swap_entry(xa_to_value(entry))) return;
+          swapped++;
+          ledger.swappedFiles.add(xa_to_value(entry));
+          return;
+        }
         n++;
         ledger.ref(entry);
         const s = k.mem.section(entry);
@@ -86,6 +95,8 @@ function countCaches(k: Machine, ledger: Ledger, bad: Complaints): number {
       mapping.nrpages === n,
       () => `a page cache holds ${String(n)} pages, nrpages is ${String(mapping.nrpages)}`,
     );
+    const said = mapping.host.shmem?.swapped ?? 0;
+    bad.unless(said === swapped, () => `a file has ${swapped} pages in swap, says ${said}`);
     all += n;
   }
   return all;
@@ -172,6 +183,7 @@ function inspect(k: Machine, bad: Complaints): Census {
     checkDeferred(k, ledger, bad);
   });
   census.cached = countCaches(k, ledger, bad);
+  bad.during("swap", () => checkSwap(k, ledger, bad));
   for (const pfn of radix_tree_node_cachep(k).slabs) ledger.ref(pfn);
   checkPages(k, ledger, bad, census);
   checkCounters(k, bad, census);
@@ -225,7 +237,8 @@ export function checkExit(k: Machine): string[] {
   });
   const census = inspect(k, bad);
   bad.unless(census.pins === 0, () => `${String(census.pins)} pins are left`);
-  bad.unless(k.vm_committed_as === 0, () => `vm_committed_as is ${String(k.vm_committed_as)}`);
+  const lost = swap_state_of(k).lost_promises;
+  bad.unless(k.vm_committed_as === lost, () => `vm_committed_as is ${String(k.vm_committed_as)}`);
   if (baseline === undefined) return bad.all();
   const held = heldByKernel(k, census) - baseline.held;
   bad.unless(held === 0, () => `${String(held)} pages are lost: nothing holds them, and they are not free`);

@@ -7,6 +7,7 @@ export { open_device, open_regular } from "../fs/regular.js";
 export { pin_report_of } from "../include/linux/pin_report.js";
 export { boot } from "./boot.js";
 export { checkExit, checkMachine } from "./check.js";
+export { add_swap_device } from "./devices.js";
 export { syscalls } from "./syscalls.js";
 export { khugepaged_do_scan } from "../mm/khugepaged.js";
 export { _install_special_mapping } from "../mm/mmap/special.js";

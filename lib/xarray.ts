@@ -12,6 +12,16 @@ export function xa_is_value(entry: number): boolean {
   return entry >= XA_VALUE;
 }
 
+/** The value entry of 31 bits. */
+export function xa_mk_value(value: number): number {
+  return (value | XA_VALUE) >>> 0;
+}
+
+/** The 31 bits of a value entry. */
+export function xa_to_value(entry: number): number {
+  return entry & ~XA_VALUE;
+}
+
 const RUN_SHIFT = 9;
 const RUN = 1 << RUN_SHIFT;
 const RUN_MASK = RUN - 1;

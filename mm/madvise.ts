@@ -65,9 +65,9 @@ import { faultin_vma_page_range, get_user_pages_unlocked } from "./gup.js";
 import { khugepaged_enter_vma, madvise_collapse } from "./khugepaged.js";
 import { ksm_madvise } from "./ksm.js";
 import { madvise_cold, madvise_free_single_vma } from "./madvise/pages.js";
+import { force_shm_swapin_readahead, swapin_walk } from "./madvise/willneed.js";
 import { zap_page_range_single } from "./memory.js";
 import { __split_vma, find_vma, vma_is_shared_maywrite, vma_lookup, vma_merge } from "./mmap.js";
-import { lru_add_drain } from "./swap.js";
 
 /** Where a walk over VMAs is. */
 interface madvise_walk {
@@ -135,13 +135,17 @@ function split_for_advice(k: Machine, vma: vm_area_struct, addr: number, new_bel
 /**
  * MADV_WILLNEED on part of one VMA.
  * @kernel mm/madvise.c:madvise_willneed
- * @fidelity simplified: nothing is swapped, and files are not read ahead
+ * @fidelity simplified: files are not read ahead
  */
-function madvise_willneed(k: Machine, vma: vm_area_struct, w: madvise_walk): number {
+function madvise_willneed(k: Machine, vma: vm_area_struct, w: madvise_walk, start: number, end: number): number {
   w.prev = vma;
   const f = vma.vm_file;
-  if (f === null || f.f_inode.shmem !== null) {
-    lru_add_drain(k);
+  if (f === null) {
+    swapin_walk(k, vma, start, end);
+    return 0;
+  }
+  if (f.f_inode.shmem !== null) {
+    force_shm_swapin_readahead(k, vma, start, end);
     return 0;
   }
   const mm = vma.vm_mm;
@@ -245,7 +249,7 @@ function madvise_pages(
     case MADV_REMOVE:
       return madvise_remove(k, vma, w, start, end);
     case MADV_WILLNEED:
-      return madvise_willneed(k, vma, w);
+      return madvise_willneed(k, vma, w, start, end);
     case MADV_COLD:
     case MADV_PAGEOUT:
       w.prev = vma;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * Page faults (mm/memory.c): from handle_mm_fault down to anonymous pages. File faults are in memory/fault.ts, copy on
- * write in memory/cow.ts, unmapping in memory/zap.ts, fork's copy in memory/copy.ts, tables in memory/pgtables.ts.
+ * write in memory/cow.ts, swap-in in memory/swapin.ts, unmapping in memory/zap.ts, fork's copy in memory/copy.ts, tables in memory/pgtables.ts.
  */
 import { handle_userfault } from "../fs/userfaultfd.js";
 import { not_modelled } from "../include/linux/bug.js";
@@ -19,7 +19,6 @@ import {
 import {
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
-  _PAGE_MIGRATION,
   _PAGE_RW,
   _PAGE_SPECIAL,
   FAULT_FLAG_INSTRUCTION,
@@ -44,7 +43,6 @@ import { vm_flags_test } from "../include/linux/vm_flags.js";
 import { PGFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { handle_pmd_fault } from "./huge_memory/fault.js";
-import { migration_entry_wait } from "./migrate.js";
 import { alloc_page } from "./page_alloc.js";
 import { pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
 import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
@@ -52,6 +50,7 @@ import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable } from "./swap.js";
 import { do_wp_page } from "./memory/cow.js";
 import { do_fault } from "./memory/fault.js";
+import { do_swap_page } from "./memory/swapin.js";
 import { count_vm_event } from "./vmstat.js";
 
 export { copy_page_range, is_cow_mapping } from "./memory/copy.js";
@@ -99,17 +98,6 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
 }
 
 /**
- * Handles a fault on an entry that is neither empty nor present.
- * @kernel mm/memory.c:do_swap_page
- * @fidelity simplified: migration entries only; swap is not modelled
- */
-function do_swap_page(k: Machine, vmf: vm_fault): vm_fault_t {
-  if (!(vmf.orig_flags & _PAGE_MIGRATION)) return not_modelled("mm/memory.c: do_swap_page of a swap entry");
-  migration_entry_wait(k, vmf.vma.vm_mm, vmf.address);
-  return 0;
-}
-
-/**
  * Handles a fault at the level of table entries.
  * @kernel mm/memory.c:handle_pte_fault
  * @fidelity mirrored (no userfaultfd markers)
@@ -130,22 +118,11 @@ function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   return 0;
 }
 
-/**
- * Walks to the entry, making the upper tables, and handles the fault there.
- * @kernel mm/memory.c:__handle_mm_fault
- * @fidelity mirrored (no huge entries of 1 GiB)
- */
-function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, flags: number): vm_fault_t {
-  const mm = vma.vm_mm;
+/** One fault on an address, as it begins. */
+export function make_vmf(vma: vm_area_struct, address: number, flags: number, table: pte_table | undefined): vm_fault {
   const page = Math.floor(address / PAGE_SIZE);
   const ptei = page & 511;
-  let table: pte_table | undefined = pte_offset(mm, address);
-  if (table === undefined) {
-    const ret = handle_pmd_fault(k, vma, address, flags);
-    if (!(ret & VM_FAULT_FALLBACK)) return ret;
-    table = pte_offset(mm, address);
-  }
-  const vmf: vm_fault = {
+  return {
     vma,
     address: page * PAGE_SIZE,
     flags,
@@ -159,7 +136,22 @@ function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, fla
     orig_flags: table === undefined ? 0 : table.flags[ptei]!,
     prealloc_pte: null,
   };
-  return handle_pte_fault(k, vmf);
+}
+
+/**
+ * Walks to the entry, making the upper tables, and handles the fault there.
+ * @kernel mm/memory.c:__handle_mm_fault
+ * @fidelity mirrored (no huge entries of 1 GiB)
+ */
+function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, flags: number): vm_fault_t {
+  const mm = vma.vm_mm;
+  let table: pte_table | undefined = pte_offset(mm, address);
+  if (table === undefined) {
+    const ret = handle_pmd_fault(k, vma, address, flags);
+    if (!(ret & VM_FAULT_FALLBACK)) return ret;
+    table = pte_offset(mm, address);
+  }
+  return handle_pte_fault(k, make_vmf(vma, address, flags, table));
 }
 
 /**

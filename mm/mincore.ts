@@ -9,19 +9,28 @@ import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js"
 import { PG_uptodate } from "../include/linux/page-flags.js";
 import { offset_in_page, PAGE_SIZE, type ulong } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value } from "../lib/xarray.js";
+import { xa_is_value, xa_to_value } from "../lib/xarray.js";
 import { GFP_USER } from "../include/linux/gfp.js";
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from "../uapi/errno.js";
+import { non_swap_entry, type swp_entry_t } from "../include/linux/swapops.js";
 import { find_vma } from "./mmap.js";
 import { __free_pages, alloc_page } from "./page_alloc.js";
+import { swap_cache_peek } from "./swap_state.js";
 import { pmd_huge, pte_index, pte_none, pte_offset, pte_present } from "./pgtable.js";
+
+/** Is the page of a slot in the swap cache, and ready? */
+function mincore_swap(k: Machine, entry: swp_entry_t): number {
+  if (non_swap_entry(entry)) return 0;
+  const pfn = swap_cache_peek(k, entry);
+  return pfn !== 0 && page_test(k.mem, pfn, PG_uptodate) ? 1 : 0;
+}
 
 /** Is a page of the file cached and ready? @kernel mm/mincore.c:mincore_page */
 function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
   if (vma.vm_file === null) return 0;
   const pfn = vma.vm_file.f_mapping.i_pages.load(linear_page_index(vma, addr));
   if (pfn === 0) return 0;
-  if (xa_is_value(pfn)) return 0;
+  if (xa_is_value(pfn)) return mincore_swap(k, xa_to_value(pfn));
   return page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate) ? 1 : 0;
 }
 
@@ -31,7 +40,7 @@ function mincore_pte(k: Machine, vma: vm_area_struct, addr: number): number {
   const i = pte_index(addr);
   if (t === undefined || pte_none(t, i)) return mincore_page(k, vma, addr);
   if (pte_present(t.flags[i]!) || t.flags[i]! & _PAGE_MIGRATION) return 1;
-  return not_modelled("mm/mincore.c: mincore_pte_range of a swap entry");
+  return non_swap_entry(t.pfn[i]!) ? 1 : mincore_swap(k, t.pfn[i]!);
 }
 
 /** May the caller learn of the file's page cache? @kernel mm/mincore.c:can_do_mincore @fidelity simplified: no owners */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Memory that files stand for (mm/shmem.c): memfd, shared anonymous memory. Size changes and file calls: mm/shmem/. */
 import { handle_userfault } from "../fs/userfaultfd.js";
-import { not_modelled } from "../include/linux/bug.js";
 import { address_space, file, type file_operations, FMODE_READ, FMODE_WRITE, inode } from "../include/linux/fs.js";
 import type { shmem_inode_info } from "../include/linux/fs.js";
 import {
@@ -39,7 +38,7 @@ import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/v
 import { THP_FILE_ALLOC } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value, xarray } from "../lib/xarray.js";
-import { EFBIG, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "../uapi/errno.js";
+import { EEXIST, EFBIG, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "../uapi/errno.js";
 import { F_SEAL_FUTURE_WRITE, F_SEAL_SEAL } from "../uapi/memfd.js";
 import { fput } from "../fs/file_table.js";
 import {
@@ -55,6 +54,7 @@ import { vma_thp_gfp_mask } from "./huge_memory/policy.js";
 import { set_compound_flag } from "./rmap/compound.js";
 import { shmem_fallocate } from "./shmem/file.js";
 import { limit_gfp_mask, shmem_alloc_hugefolio, shmem_is_huge } from "./shmem/huge.js";
+import { shmem_swapin_folio } from "./shmem/swap.js";
 import { shmem_evict_inode } from "./shmem/truncate.js";
 import { folio_add_lru, mark_page_accessed, put_page } from "./swap.js";
 import { __vm_enough_memory, vm_unacct_memory } from "./util.js";
@@ -188,12 +188,12 @@ function beyond(host: inode, index: number): boolean {
  * The page at an offset of a shmem file, locked and referenced (if it is part of a huge page, that is): from the cache, or
  * new.
  * @kernel mm/shmem.c:shmem_get_folio_gfp
- * @fidelity mirrored (no swap, no userfaultfd; huge pages behind the end are not split when memory cannot be promised)
+ * @fidelity mirrored (no userfaultfd; huge pages behind the end are not split when memory cannot be promised)
  * @param index page offset in the file
  * @param sgp SGP_…
  * @param vma that faults, null for a system call on the file
  * @returns page frame; 0 for a hole with SGP_READ; -EINVAL behind the end (up to SGP_CACHE), -ENOENT for a hole with
- *   SGP_NOALLOC, -EFBIG, -ENOMEM, -ENOSPC when the memory cannot be promised
+ *   SGP_NOALLOC, -EFBIG, -ENOMEM, -ENOSPC when the memory cannot be promised, -EIO when swap cannot be read
  */
 export function shmem_get_folio(
   k: Machine,
@@ -205,7 +205,10 @@ export function shmem_get_folio(
   if (index > MAX_INDEX) return -EFBIG;
   if (sgp <= SGP_CACHE && beyond(host, index)) return -EINVAL;
   let pfn = filemap_lock_entry(k, host.i_mapping, index);
-  if (xa_is_value(pfn)) not_modelled("mm/shmem.c: shmem_swapin_folio");
+  if (xa_is_value(pfn)) {
+    pfn = shmem_swapin_folio(k, host, index, pfn, sgp, vma !== null);
+    return pfn === -EEXIST ? shmem_get_folio(k, host, index, sgp, vma) : pfn;
+  }
   const found = pfn !== 0;
   if (found) {
     const head = compound_head(k.mem, pfn);

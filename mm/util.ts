@@ -3,6 +3,7 @@
 import type { mm_struct } from "../include/linux/mm_types.js";
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
 import { CAP_IPC_LOCK, CAP_SYS_ADMIN, RLIMIT_MEMLOCK, type task_struct } from "../include/linux/sched.js";
+import { total_swap_pages } from "../include/linux/swap.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
 import { ENOMEM } from "../uapi/errno.js";
@@ -26,25 +27,26 @@ export function vm_unacct_memory(k: Machine, pages: number): void {
 /**
  * How much may be promised when vm.overcommit_memory is 2.
  * @kernel mm/util.c:vm_commit_limit
- * @fidelity simplified: no hugetlb pool, no swap
+ * @fidelity simplified: no hugetlb pool
  */
 export function vm_commit_limit(k: Machine): number {
   const { overcommit_kbytes } = k.config;
-  if (overcommit_kbytes) return Math.floor(overcommit_kbytes / 4);
-  return Math.floor((k.totalram_pages * k.config.overcommit_ratio) / 100);
+  const swap = total_swap_pages(k);
+  if (overcommit_kbytes) return Math.floor(overcommit_kbytes / 4) + swap;
+  return Math.floor((k.totalram_pages * k.config.overcommit_ratio) / 100) + swap;
 }
 
 /**
  * Promises `pages` of memory to a mapping of `mm`, if vm.overcommit_memory lets it.
  * @kernel mm/util.c:__vm_enough_memory, security/commoncap.c:cap_vm_enough_memory
- * @fidelity simplified: reserves for root and user from the size of memory; no swap; the counter is exact
+ * @fidelity simplified: reserves for root and user from the size of memory; the counter is exact
  * @returns 0 or -ENOMEM, and then nothing is promised
  */
 export function __vm_enough_memory(k: Machine, mm: mm_struct | null, pages: number): number {
   vm_acct_memory(k, pages);
   if (k.config.overcommit_memory === OVERCOMMIT_ALWAYS) return 0;
   if (k.config.overcommit_memory === OVERCOMMIT_GUESS) {
-    if (pages <= k.totalram_pages) return 0;
+    if (pages <= k.totalram_pages + total_swap_pages(k)) return 0;
   } else {
     let allowed = vm_commit_limit(k);
     if (!k.current.capabilities.has(CAP_SYS_ADMIN)) allowed -= reserve(k, k.config.admin_reserve_kbytes, 8);

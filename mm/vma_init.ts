@@ -35,6 +35,7 @@ export function vm_area_dup(_k: Machine, orig: vm_area_struct): vm_area_struct {
   vma.vm_userfaultfd_ctx = orig.vm_userfaultfd_ctx;
   vma.vm_private_data = orig.vm_private_data;
   vma.vm_pkey = orig.vm_pkey;
+  vma.swap_readahead_info = orig.swap_readahead_info;
   return vma;
 }
 

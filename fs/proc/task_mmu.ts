@@ -7,15 +7,19 @@ import {
   _PAGE_PROTNONE,
   _PAGE_SPECIAL,
   _PAGE_SWP,
+  MM_SWAPENTS,
 } from "../../include/linux/mm_types.js";
-import { VM_EXEC, VM_MAYSHARE, VM_READ, VM_WRITE } from "../../include/linux/mm.js";
+import { VM_EXEC, VM_MAYSHARE, VM_READ, VM_SHARED, VM_WRITE, vma_pages } from "../../include/linux/mm.js";
 import { page_mapcount, page_test, PageAnon } from "../../include/linux/mem_map.js";
 import { PG_head, PG_ksm, PG_tail } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
+import { non_swap_entry } from "../../include/linux/swapops.js";
 import { vm_flags_test, vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 import { hugepage_vma_check } from "../../mm/huge_memory/policy.js";
-import { pmd_huge, pte_index, pte_offset } from "../../mm/pgtable.js";
+import { __swap_count } from "../../mm/swapfile.js";
+import { xa_is_value } from "../../lib/xarray.js";
+import { pmd_huge, pte_index, pte_none, pte_offset } from "../../mm/pgtable.js";
 
 /** What smaps shows of one VMA. */
 export interface SmapsRow {
@@ -32,6 +36,9 @@ export interface SmapsRow {
   /** KiB of huge pages that huge entries map: anonymous, shmem. */
   readonly AnonHugePages: number;
   readonly ShmemPmdMapped: number;
+  /** KiB that are in swap, and of those the VMA's share where others have them too. */
+  readonly Swap: number;
+  readonly SwapPss: number;
   /** May the VMA have huge pages? */
   readonly THPeligible: boolean;
   /** One character a page, of its first 1024: see page_char. */
@@ -40,6 +47,7 @@ export interface SmapsRow {
 
 /** Pages of a VMA that a row spells out. */
 const MAX_PAGES = 1024;
+const KIB = PAGE_SIZE / 1024;
 
 const mnemonics: Readonly<Record<number, string>> = {
   0: "rd",
@@ -158,6 +166,34 @@ function pmd_mapped(k: Machine, vma: vm_area_struct): { AnonHugePages: number; S
   return sum;
 }
 
+/** KiB of a VMA that are in swap; of a shmem file, what lies in its range there. @kernel fs/proc/task_mmu.c:smaps_pte_entry, smap_gather_stats @fidelity mirrored */
+function swapped(k: Machine, vma: vm_area_struct): { Swap: number; SwapPss: number } {
+  let [pages, share] = [0, 0];
+  const private_writable = vm_flags_test(vma.vm_flags, VM_WRITE) && !vm_flags_test(vma.vm_flags, VM_SHARED);
+  const host = vma.vm_file?.f_inode;
+  if (host?.shmem != null && host.shmem.swapped > 0) {
+    host.i_mapping.i_pages.forEach(vma.vm_pgoff, vma.vm_pgoff + vma_pages(vma) - 1, (index, value) => {
+      const addr = vma.vm_start + (index - vma.vm_pgoff) * PAGE_SIZE;
+      const t = private_writable ? pte_offset(vma.vm_mm, addr) : undefined;
+      if (xa_is_value(value) && (t === undefined || pte_none(t, pte_index(addr)))) pages++;
+    });
+  }
+  if (vma.vm_mm.rss_stat[MM_SWAPENTS]! > 0) {
+    for (let addr = vma.vm_start; addr < vma.vm_end; addr += PAGE_SIZE) {
+      const t = pte_offset(vma.vm_mm, addr);
+      if (t === undefined) {
+        addr = (Math.floor(addr / PMD_SIZE) + 1) * PMD_SIZE - PAGE_SIZE;
+        continue;
+      }
+      const entry = t.pfn[pte_index(addr)]!;
+      if (!(t.flags[pte_index(addr)]! & _PAGE_SWP) || non_swap_entry(entry)) continue;
+      pages++;
+      share += 1 / Math.max(__swap_count(k, entry), 1);
+    }
+  }
+  return { Swap: pages * KIB, SwapPss: Math.floor(share * KIB) };
+}
+
 /**
  * All VMAs of an address space, lowest first.
  * @kernel fs/proc/task_mmu.c:show_smap
@@ -174,6 +210,7 @@ export function show_smaps(k: Machine, mm: mm_struct): SmapsRow[] {
       name: vma_name(mm, vma),
       VmFlags: show_smap_vma_flags(k, vma),
       ...pmd_mapped(k, vma),
+      ...swapped(k, vma),
       THPeligible: hugepage_vma_check(k, vma, vma.vm_flags, { smaps: true, enforce_sysfs: true }),
       pages: page_chars(k, vma),
     });

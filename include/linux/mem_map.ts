@@ -201,3 +201,8 @@ export function page_owner_of(m: mem_map, pfn: number): page_owner | undefined {
 export function PageAnon(m: mem_map, pfn: number): boolean {
   return page_owner_of(m, pfn)?.is_anon === true;
 }
+
+/** The slot that a page of the swap cache has. @kernel include/linux/swap.h:folio_swap_entry */
+export function swap_entry_of(m: mem_map, pfn: number): number {
+  return m.section(pfn).private_[pfn & PFN_SECTION_MASK]!;
+}

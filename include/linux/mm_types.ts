@@ -54,6 +54,15 @@ export interface vm_operations_struct {
   map_pages?(k: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): vm_fault_t;
 }
 
+/** What a VMA keeps of reading swap ahead. @kernel mm/swap_state.c:SWAP_RA_VAL */
+export interface swap_ra {
+  readonly addr: number;
+  readonly win: number;
+  readonly hits: number;
+}
+
+const SWAP_RA_FIRST: swap_ra = { addr: 0, win: 0, hits: 4 };
+
 /** One mapping of an address space: [vm_start, vm_end) in bytes. */
 export class vm_area_struct {
   private _vm_start: number;
@@ -76,6 +85,8 @@ export class vm_area_struct {
   vm_private_data: unknown = null;
   /** Protection key that new entries get: of the flags as they were when mm/pgtable.ts:vma_set_page_prot last looked. */
   vm_pkey = 0;
+  /** The last fault that read from swap: its address, how many pages were read, and how many of those were used since. */
+  swap_readahead_info: swap_ra = SWAP_RA_FIRST;
 
   constructor(mm: mm_struct, start: number, end: number, flags: vm_flags_t, pgoff: number) {
     this._vm_mm = mm;

@@ -16,6 +16,8 @@ export const PG_head = 1 << 12;
 export const PG_tail = 1 << 13;
 export const PG_mappedtodisk = 1 << 14;
 export const PG_reclaim = 1 << 15;
+/** The same bit, on a page that was read ahead. */
+export const PG_readahead = PG_reclaim;
 export const PG_swapbacked = 1 << 16;
 export const PG_unevictable = 1 << 17;
 export const PG_mlocked = 1 << 18;

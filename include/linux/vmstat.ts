@@ -137,11 +137,12 @@ export const THP_SCAN_EXCEED_SWAP_PTE = 59;
 export const THP_SCAN_EXCEED_SHARED_PTE = 60;
 export const THP_ZERO_PAGE_ALLOC = 61;
 export const THP_ZERO_PAGE_ALLOC_FAILED = 62;
-export const SWAP_RA = 63;
-export const SWAP_RA_HIT = 64;
-export const COW_KSM = 65;
-export const KSM_SWPIN_COPY = 66;
-export const NR_VM_EVENT_ITEMS = 67;
+export const THP_SWPOUT_FALLBACK = 63;
+export const SWAP_RA = 64;
+export const SWAP_RA_HIT = 65;
+export const COW_KSM = 66;
+export const KSM_SWPIN_COPY = 67;
+export const NR_VM_EVENT_ITEMS = 68;
 export const vm_event_names = [
   "pswpin",
   "pswpout",
@@ -206,6 +207,7 @@ export const vm_event_names = [
   "thp_scan_exceed_share_pte",
   "thp_zero_page_alloc",
   "thp_zero_page_alloc_failed",
+  "thp_swpout_fallback",
   "swap_ra",
   "swap_ra_hit",
   "cow_ksm",

@@ -47,6 +47,9 @@ export class Ledger {
   private readonly sections: (SectionLedger | undefined)[] = [];
   /** Huge entries that map each huge page, by its head. */
   readonly huge = new Map<number, number>();
+  /** How many page table entries have each swap slot, and which slots files have. */
+  readonly swapped = new Map<number, number>();
+  readonly swappedFiles = new Set<number>();
 
   constructor(m: mem_map) {
     this.m = m;
@@ -68,6 +71,11 @@ export class Ledger {
     const i = pfn & PFN_SECTION_MASK;
     const head = s.flags[i]! & PG_tail ? s.private_[i]! : pfn;
     this.section(head >>> PFN_SECTION_SHIFT).refs[head & PFN_SECTION_MASK]! += n;
+  }
+
+  /** A page table entry that has a swap slot. */
+  swap(entry: number): void {
+    this.swapped.set(entry, (this.swapped.get(entry) ?? 0) + 1);
   }
 
   /** A page table entry that maps a page, which is a reference too. */

@@ -21,6 +21,8 @@ import {
 } from "../../include/linux/mm_types.js";
 import { PG_swapbacked } from "../../include/linux/page-flags.js";
 import { PageAnon, page_test } from "../../include/linux/mem_map.js";
+import { swap_state_of } from "../../include/linux/swap.js";
+import { non_swap_entry } from "../../include/linux/swapops.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_all, vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
@@ -131,7 +133,7 @@ export function checkLinks(k: Machine, bad: Complaints, sums: VmaSums): void {
 
 /** Pages promised to VMAs and to shmem files, against vm_committed_as. */
 export function checkCommitted(k: Machine, bad: Complaints, sums: VmaSums): void {
-  let promised = sums.accounted;
+  let promised = sums.accounted + swap_state_of(k).lost_promises;
   for (const owner of k.mem.owners) {
     if (owner === undefined || owner.is_anon) continue;
     const { shmem, i_size } = (owner as address_space).host;
@@ -166,8 +168,12 @@ function countTable(
     const addr = key * PMD_SIZE + i * PAGE_SIZE;
     const vma = mm.mm_mt.find(addr);
     bad.unless(vma !== undefined && vma.vm_start <= addr, () => `entry at 0x${addr.toString(16)} lies in no VMA`);
-    if (flags & _PAGE_SWP) rss[MM_SWAPENTS]!++;
-    else if (flags & _PAGE_MIGRATION) rss[mm_counter(k, pfn)]!++;
+    if (flags & _PAGE_SWP) {
+      if (non_swap_entry(pfn)) continue;
+      rss[MM_SWAPENTS]!++;
+      ledger.swap(pfn);
+    }
+    if (flags & _PAGE_MIGRATION) rss[mm_counter(k, pfn)]!++;
     else if (flags & (_PAGE_PRESENT | _PAGE_PROTNONE) && !(flags & _PAGE_SPECIAL)) {
       ledger.map(pfn);
       rss[mm_counter(k, pfn)]!++;

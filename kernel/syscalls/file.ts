@@ -9,6 +9,7 @@ import { toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { memfd_create, memfd_fcntl } from "../../mm/memfd.js";
 import { shmem_pread, shmem_pwrite, shmem_truncate } from "../../mm/shmem.js";
+import { sys_swapoff, sys_swapon } from "../../mm/swapfile.js";
 import { truncate_pagecache } from "../../mm/truncate.js";
 import { EBADF, EINVAL, ENOTTY, ESPIPE } from "../../uapi/errno.js";
 import { type Arg, int } from "./memory.js";
@@ -103,6 +104,9 @@ export function file_calls(k: Machine) {
     },
     /** Opens a path that kernel/devices.ts or a test has made known. */
     open: (path: string, flags: Arg): number => do_sys_open(k, path, int(flags)),
+    /** `path`: null is a bad address. */
+    swapon: (path: string | null, flags: Arg): number => sys_swapon(k, path, int(flags)),
+    swapoff: (path: string | null): number => sys_swapoff(k, path),
     userfaultfd: (flags: Arg): number => sys_userfaultfd(k, int(flags)),
     close: (fd: Arg): number => close(k, int(fd)),
     dup: (fd: Arg): number => dup(k, int(fd)),

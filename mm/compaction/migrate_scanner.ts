@@ -15,7 +15,15 @@ import {
   PAGE_ALLOC_COSTLY_ORDER,
   pageblock_nr_pages,
 } from "../../include/linux/mmzone.js";
-import { PG_buddy, PG_head, PG_lru, PG_swapbacked, PG_tail, PG_writeback } from "../../include/linux/page-flags.js";
+import {
+  PG_buddy,
+  PG_head,
+  PG_lru,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_tail,
+  PG_writeback,
+} from "../../include/linux/page-flags.js";
 import { COMPACTISOLATED, NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import { list_add, list_add_tail, list_del, list_next } from "../../lib/pagelist.js";
 import { putback_movable_pages } from "../migrate.js";
@@ -47,7 +55,7 @@ function isolatable(cc: compact_control, pfn: number): boolean {
   const i = pfn & PFN_SECTION_MASK;
   if (s.refcount[i] === 0) return false;
   const owner = page_owner_of(m, pfn);
-  const mapping = owner !== undefined && !owner.is_anon;
+  const mapping = (owner !== undefined && !owner.is_anon) || (s.flags[i]! & PG_swapcache) !== 0;
   if (!mapping && s.refcount[i]! > s.mapcount[i]!) return false;
   if (mapping && (cc.gfp_mask & __GFP_FS) === 0) return false;
   return cc.mode === MIGRATE_SYNC || (s.flags[i]! & PG_writeback) === 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Making a huge page of anonymous small ones (mm/khugepaged.c: hpage_collapse_scan_pmd, collapse_huge_page). */
-import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import {
   compound_head,
   folio_mapcount,
@@ -14,14 +14,16 @@ import {
 } from "../../include/linux/mem_map.js";
 import {
   _PAGE_ACCESSED,
-  _PAGE_MIGRATION,
   _PAGE_RW,
   _PAGE_SPECIAL,
+  FAULT_FLAG_ALLOW_RETRY,
   huge_pmd,
   MM_ANONPAGES,
   type mm_struct,
   type pte_table,
   type vm_area_struct,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
 } from "../../include/linux/mm_types.js";
 import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from "../../include/linux/mmap_lock.js";
 import {
@@ -45,10 +47,18 @@ import {
 import type { Machine } from "../../include/machine.js";
 import { folio_trylock, folio_unlock } from "../filemap.js";
 import { anon_huge_prot } from "../huge_memory/fault.js";
-import { migration_entry_wait } from "../migrate.js";
+import { make_vmf } from "../memory.js";
+import { do_swap_page } from "../memory/swapin.js";
 import { pmd_clear, pte_clear, pte_none, pte_offset, pte_present, set_pmd_at } from "../pgtable.js";
 import { page_add_new_anon_rmap, page_remove_rmap } from "../rmap.js";
-import { folio_isolate_lru, folio_putback_lru, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
+import {
+  folio_isolate_lru,
+  folio_putback_lru,
+  lru_add_drain,
+  lru_cache_add_inactive_or_unevictable,
+  put_page,
+} from "../swap.js";
+import { free_swap_cache } from "../swap_state.js";
 import { __mod_node_page_state, count_vm_event } from "../vmstat.js";
 import {
   alloc_charge_hpage,
@@ -225,7 +235,7 @@ function isolate_table(k: Machine, cc: collapse_control, t: pte_table, compound:
   return result;
 }
 
-/** @kernel mm/khugepaged.c:__collapse_huge_page_copy @fidelity mirrored (no swap cache) */
+/** @kernel mm/khugepaged.c:__collapse_huge_page_copy @fidelity mirrored */
 function __collapse_huge_page_copy(
   k: Machine,
   vma: vm_area_struct,
@@ -247,20 +257,32 @@ function __collapse_huge_page_copy(
     if (!is_part(k, src)) release_pte_page(k, src);
     pte_clear(t, i);
     page_remove_rmap(k, src, vma);
+    free_swap_cache(k, src);
     put_page(k, src);
   }
   for (const head of compound) release_pte_page(k, head);
 }
 
-/** Waits for entries on their way. @kernel mm/khugepaged.c:__collapse_huge_page_swapin @fidelity simplified: no swap */
-function wait_for_unmapped(k: Machine, mm: mm_struct, address: number): void {
+/**
+ * Brings back what is in swap, and waits for entries on their way; mmap_lock has been dropped if that does not succeed.
+ * @kernel mm/khugepaged.c:__collapse_huge_page_swapin
+ * @fidelity mirrored
+ */
+function __collapse_huge_page_swapin(k: Machine, vma: vm_area_struct, address: number): scan_result {
+  const mm = vma.vm_mm;
   const t = pte_offset(mm, address)!;
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
-    const flags = t.flags[i]!;
-    if (pte_none(t, i) || pte_present(flags)) continue;
-    if (!(flags & _PAGE_MIGRATION)) not_modelled("mm/khugepaged.c: __collapse_huge_page_swapin");
-    migration_entry_wait(k, mm, address + i * PAGE_SIZE);
+    if (pte_none(t, i) || pte_present(t.flags[i]!)) continue;
+    const vmf = make_vmf(vma, address + i * PAGE_SIZE, FAULT_FLAG_ALLOW_RETRY, t);
+    const ret = do_swap_page(k, vmf);
+    if (ret & VM_FAULT_RETRY) return "page_lock";
+    if (ret & VM_FAULT_ERROR) {
+      mmap_read_unlock(mm);
+      return "fail";
+    }
   }
+  lru_add_drain(k);
+  return "succeed";
 }
 
 /** The collapse itself, under mmap_lock for writing. */
@@ -297,7 +319,7 @@ function revalidate(k: Machine, mm: mm_struct, address: number, cc: collapse_con
  * Allocates a huge page, without mmap_lock, and moves the contents of 512 small ones to it, with mmap_lock held for
  * writing. mmap_lock is held for reading at first, and not at the end.
  * @kernel mm/khugepaged.c:collapse_huge_page
- * @fidelity mirrored (no swap)
+ * @fidelity mirrored
  */
 function collapse_huge_page(
   k: Machine,
@@ -312,9 +334,9 @@ function collapse_huge_page(
   if (hpage === 0) return "alloc_huge_page_fail";
   mmap_read_lock(mm);
   let vma = revalidate(k, mm, address, cc);
-  if (typeof vma !== "string" && unmapped > 0) wait_for_unmapped(k, mm, address);
-  mmap_read_unlock(mm);
   let result: scan_result = typeof vma === "string" ? vma : "succeed";
+  if (typeof vma !== "string" && unmapped > 0) result = __collapse_huge_page_swapin(k, vma, address);
+  if (typeof vma === "string" || result === "succeed") mmap_read_unlock(mm);
   if (result === "succeed") {
     mmap_write_lock(mm);
     vma = revalidate(k, mm, address, cc);

@@ -7,18 +7,21 @@ import {
   _PAGE_DIRTY,
   _PAGE_MIGRATION,
   _PAGE_SPECIAL,
+  _PAGE_SWP,
+  MM_SWAPENTS,
+  type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import {
   PG_dirty,
   PG_head,
-  PG_locked,
   PG_lru,
   PG_referenced,
   PG_swapcache,
   PG_tail,
   PG_unevictable,
 } from "../../include/linux/page-flags.js";
+import { non_swap_entry } from "../../include/linux/swapops.js";
 import { PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
@@ -27,7 +30,7 @@ import { folio_lock, folio_trylock, folio_unlock } from "../filemap.js";
 import { madvise_free_huge_pmd } from "../huge_memory/pmd.js";
 import { split_huge_page } from "../huge_memory/split.js";
 import { next_pmd } from "../pagewalk.js";
-import { pte_index, pte_present } from "../pgtable.js";
+import { pte_clear, pte_index, pte_present } from "../pgtable.js";
 import {
   deactivate_page,
   folio_isolate_lru,
@@ -37,6 +40,7 @@ import {
   mark_page_lazyfree,
   put_page,
 } from "../swap.js";
+import { folio_free_swap, free_swap_and_cache } from "../swapfile.js";
 import { reclaim_pages } from "../vmscan.js";
 
 const NOT_ON_LRU = vm_flags_or(VM_LOCKED, VM_PFNMAP, VM_HUGETLB);
@@ -160,14 +164,24 @@ export function madvise_cold(k: Machine, vma: vm_area_struct, start: number, end
 function clean_for_free(k: Machine, pfn: number): boolean {
   const s = k.mem.section(pfn);
   const p = pfn & PFN_SECTION_MASK;
-  const flags = s.flags[p]!;
-  if (!(flags & (PG_swapcache | PG_dirty))) return true;
-  if (flags & PG_locked || s.mapcount[p] !== 1 || flags & PG_swapcache) return false;
-  s.flags[p]! &= ~PG_dirty;
-  return true;
+  if (!(s.flags[p]! & (PG_swapcache | PG_dirty))) return true;
+  if (!folio_trylock(k, pfn)) return false;
+  const alone = s.mapcount[p] === 1 && (!(s.flags[p]! & PG_swapcache) || folio_free_swap(k, pfn));
+  if (alone) s.flags[p]! &= ~PG_dirty;
+  folio_unlock(k, pfn);
+  return alone;
 }
 
-/** @kernel mm/madvise.c:madvise_free_pte_range @fidelity mirrored (no swap entries) */
+/** A page that is in swap is given up at once. */
+function free_swap_pte(k: Machine, vma: vm_area_struct, t: pte_table, i: number): void {
+  const entry = t.pfn[i]!;
+  pte_clear(t, i);
+  if (non_swap_entry(entry)) return;
+  free_swap_and_cache(k, entry);
+  vma.vm_mm.rss_stat[MM_SWAPENTS]!--;
+}
+
+/** @kernel mm/madvise.c:madvise_free_pte_range @fidelity mirrored */
 function free_range(k: Machine, r: pmd_range): number {
   const pmd = r.vma.vm_mm.pgd.huge.get(r.key);
   if (pmd !== undefined && madvise_free_huge_pmd(k, pmd, r.addr, r.end)) return 0;
@@ -176,6 +190,7 @@ function free_range(k: Machine, r: pmd_range): number {
   const to = pte_index(r.end - 1) + 1;
   for (let i = pte_index(r.addr); i < to; i++) {
     const flags = t.flags[i]!;
+    if (flags & _PAGE_SWP) free_swap_pte(k, r.vma, t, i);
     if (!pte_present(flags) || flags & _PAGE_SPECIAL) continue;
     const pfn = t.pfn[i]!;
     if (page_test(k.mem, pfn, PG_head | PG_tail)) {
@@ -192,7 +207,7 @@ function free_range(k: Machine, r: pmd_range): number {
 /**
  * MADV_FREE on part of one VMA.
  * @kernel mm/madvise.c:madvise_free_single_vma
- * @fidelity simplified: no swap entries
+ * @fidelity mirrored
  * @returns 0, or -EINVAL where the VMA is not anonymous
  */
 export function madvise_free_single_vma(k: Machine, vma: vm_area_struct, start: number, end: number): number {

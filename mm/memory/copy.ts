@@ -20,6 +20,7 @@ import {
   MM_ANONPAGES,
   MM_FILEPAGES,
   MM_SHMEMPAGES,
+  MM_SWAPENTS,
   type pte_table,
   SWP_EXCLUSIVE,
   SWP_WRITE,
@@ -30,12 +31,14 @@ import type { Machine } from "../../include/machine.js";
 import { PG_anon_exclusive, PG_head, PG_swapbacked, PG_tail, PG_uptodate } from "../../include/linux/page-flags.js";
 import { MMF_HAS_PINNED } from "../../include/linux/sched/coredump.js";
 import { PMD_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
+import { non_swap_entry } from "../../include/linux/swapops.js";
 import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import { ENOMEM } from "../../uapi/errno.js";
 import { copy_huge_pmd } from "../huge_memory/pmd.js";
 import { alloc_page } from "../page_alloc.js";
 import { pmd_alloc, pte_alloc, pte_index, pte_offset, pte_present, set_pte, vm_page_prot } from "../pgtable.js";
 import { page_add_new_anon_rmap, page_try_dup_anon_rmap } from "../rmap.js";
+import { swap_duplicate } from "../swapfile.js";
 import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { mm_counter } from "./zap.js";
 
@@ -68,9 +71,21 @@ function copy_present_page(
   return true;
 }
 
+/** The child gets a share of a slot, which is nobody's alone then. */
+function copy_swap_pte(k: Machine, dst_vma: vm_area_struct, dt: pte_table, st: pte_table, i: number): void {
+  const entry = st.pfn[i]!;
+  if (!non_swap_entry(entry)) {
+    if (swap_duplicate(k, entry) < 0) not_modelled("mm/swapfile.c: add_swap_count_continuation");
+    st.flags[i]! &= ~SWP_EXCLUSIVE;
+    dst_vma.vm_mm.rss_stat[MM_SWAPENTS]!++;
+  }
+  set_pte(dt, i, entry, st.flags[i]!);
+}
+
+/** @kernel mm/memory.c:copy_nonpresent_pte @fidelity mirrored */
 function copy_nonpresent_pte(k: Machine, dst_vma: vm_area_struct, dt: pte_table, st: pte_table, i: number): void {
   let flags = st.flags[i]!;
-  if (!(flags & _PAGE_MIGRATION)) not_modelled("mm/memory.c: copy_nonpresent_pte of a swap entry");
+  if (!(flags & _PAGE_MIGRATION)) return copy_swap_pte(k, dst_vma, dt, st, i);
   dst_vma.vm_mm.rss_stat[mm_counter(k, st.pfn[i]!)]!++;
   if (flags & (SWP_WRITE | SWP_EXCLUSIVE) && is_cow_mapping(dst_vma)) {
     flags &= ~(SWP_WRITE | SWP_EXCLUSIVE);
@@ -162,7 +177,7 @@ function vma_needs_copy(src_vma: vm_area_struct): boolean {
 /**
  * Copies a VMA's entries to the child's, both sides write-protected where pages are copied on write. 0 or -ENOMEM.
  * @kernel mm/memory.c:copy_page_range
- * @fidelity mirrored (no swap entries)
+ * @fidelity mirrored
  */
 export function copy_page_range(k: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct): number {
   if (!vma_needs_copy(src_vma)) return 0;

@@ -42,6 +42,7 @@ import { folio_lock, folio_trylock, folio_unlock } from "../filemap.js";
 import { alloc_page } from "../page_alloc.js";
 import { set_pte, vm_page_prot } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap } from "../rmap.js";
+import { folio_free_swap } from "../swapfile.js";
 import { get_page, lru_add_drain, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { count_vm_event } from "../vmstat.js";
 import { mm_counter_file } from "./zap.js";
@@ -223,6 +224,7 @@ function wp_can_reuse_anon(k: Machine, page: number, vma: vm_area_struct): boole
   if (!(s.flags[i]! & PG_lru)) lru_add_drain(k);
   if (s.refcount[i]! > 1 + (s.flags[i]! & PG_swapcache ? 1 : 0)) return false;
   if (!folio_trylock(k, pfn)) return false;
+  if (s.flags[i]! & PG_swapcache) folio_free_swap(k, pfn);
   if (s.refcount[i] !== 1) {
     folio_unlock(k, pfn);
     return false;
@@ -235,7 +237,7 @@ function wp_can_reuse_anon(k: Machine, page: number, vma: vm_area_struct): boole
 /**
  * Handles a write (or an unsharing, for a pin) on a present entry that is not writable: reuse the page, or copy it.
  * @kernel mm/memory.c:do_wp_page
- * @fidelity mirrored (no userfaultfd, no swap cache)
+ * @fidelity mirrored (no userfaultfd)
  */
 export function do_wp_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const unshare = (vmf.flags & FAULT_FLAG_UNSHARE) !== 0;

@@ -12,15 +12,18 @@ import {
   MM_ANONPAGES,
   MM_FILEPAGES,
   MM_SHMEMPAGES,
+  MM_SWAPENTS,
   type mm_struct,
   type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import type { Machine } from "../../include/machine.js";
-import { not_modelled } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import { PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
+import { non_swap_entry } from "../../include/linux/swapops.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
+import { NR_SWAPCACHE } from "../../include/linux/vmstat.js";
 import { zap_huge_pmd } from "../huge_memory/pmd.js";
 import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { find_vma } from "../mmap.js";
@@ -28,6 +31,8 @@ import { next_pmd } from "../pagewalk.js";
 import { pte_index, pte_present } from "../pgtable.js";
 import { page_remove_rmap } from "../rmap.js";
 import { lru_add_drain, mark_page_accessed, release_pages } from "../swap.js";
+import { free_swap_cache } from "../swap_state.js";
+import { free_swap_and_cache } from "../swapfile.js";
 
 /** What a zap spares: without `even_cows`, private pages of a file mapping stay. @kernel include/linux/mm.h:zap_details */
 export interface zap_details {
@@ -46,12 +51,13 @@ export class mmu_gather {
 /** Pages gathered before they are freed, at most one table's more. */
 const GATHER_BATCH = 512;
 
-/** Drops the gathered references. @kernel mm/swap_state.c:free_pages_and_swap_cache @fidelity mirrored (no swap cache) */
+/** Drops the gathered references, and with the last of a page its slot. @kernel mm/swap_state.c:free_pages_and_swap_cache @fidelity mirrored */
 export function tlb_flush_mmu(k: Machine, tlb: mmu_gather): void {
   const pages = tlb.pages;
   if (pages.length === 0) return;
   tlb.pages = [];
   lru_add_drain(k);
+  if (k.nodes.some((node) => node.vm_stat[NR_SWAPCACHE]! > 0)) for (const pfn of pages) free_swap_cache(k, pfn);
   release_pages(k, pages);
 }
 
@@ -68,18 +74,21 @@ export function mm_counter_file(k: Machine, pfn: number): number {
   return k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
-/** Clears an entry that maps no page; which counter it was in, -1 when it stays. */
+const KEPT = -1;
+const UNCOUNTED = -2;
+
+/** Gives up what an entry has that maps no page; which counter it was in, or one of the above. */
 function zap_nonpresent(k: Machine, t: pte_table, i: number, cows: boolean): number {
   const flags = t.flags[i]!;
   if (flags & _PAGE_MIGRATION) {
     const counter = mm_counter(k, t.pfn[i]!);
-    return !cows && counter === MM_ANONPAGES ? -1 : counter;
+    return !cows && counter === MM_ANONPAGES ? KEPT : counter;
   }
-  if (flags & _PAGE_SWP) {
-    if (!cows) return -1;
-    return not_modelled("mm/swapfile.c: free_swap_and_cache");
-  }
-  return not_modelled("mm/memory.c: zapping an unknown kind of entry");
+  VM_BUG_ON(!(flags & _PAGE_SWP), "zapping an unknown kind of entry");
+  if (!cows) return KEPT;
+  if (non_swap_entry(t.pfn[i]!)) return UNCOUNTED;
+  free_swap_and_cache(k, t.pfn[i]!);
+  return MM_SWAPENTS;
 }
 
 /** Zaps entries [from, to) of one table, which lies at the VMA's addresses. @kernel mm/memory.c:zap_pte_range */
@@ -102,8 +111,8 @@ function zap_pte_range(
     const pfn = pfns[i]!;
     if (!pte_present(pte)) {
       const counter = zap_nonpresent(k, t, i, cows);
-      if (counter < 0) continue;
-      rss[counter]!--;
+      if (counter === KEPT) continue;
+      if (counter >= 0) rss[counter]!--;
       pfns[i] = 0;
       ptes[i] = 0;
       continue;

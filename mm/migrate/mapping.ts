@@ -24,9 +24,10 @@ import {
   PG_workingset,
   PG_writeback,
 } from "../../include/linux/page-flags.js";
-import { NR_FILE_PAGES, NR_SHMEM } from "../../include/linux/vmstat.js";
+import { NR_FILE_PAGES, NR_SHMEM, NR_SWAPCACHE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { EAGAIN } from "../../uapi/errno.js";
+import { replace_in_swap_cache } from "../swap_state.js";
 import { __mod_node_page_state } from "../vmstat.js";
 import type { migrate_attempt } from "./attempt.js";
 
@@ -35,7 +36,7 @@ const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mapp
 
 /** References that an unmapped page has when only its cache and the migration hold it. @kernel mm/migrate.c:folio_expected_refs */
 function folio_expected_refs(mapping: address_space | null, flags: number, nr: number): number {
-  if (mapping === null) return 1;
+  if (mapping === null && !(flags & PG_swapcache)) return 1;
   return flags & PG_private ? nr + 2 : nr + 1;
 }
 
@@ -46,7 +47,10 @@ function move_node_stats(k: Machine, from: zone, to: zone, flags: number, nr: nu
   const new_node = k.nodes[to.node]!;
   __mod_node_page_state(old_node, NR_FILE_PAGES, -nr);
   __mod_node_page_state(new_node, NR_FILE_PAGES, nr);
-  if (flags & PG_swapbacked && !(flags & PG_swapcache)) {
+  if (flags & PG_swapcache) {
+    __mod_node_page_state(old_node, NR_SWAPCACHE, -nr);
+    __mod_node_page_state(new_node, NR_SWAPCACHE, nr);
+  } else if (flags & PG_swapbacked) {
     __mod_node_page_state(old_node, NR_SHMEM, -nr);
     __mod_node_page_state(new_node, NR_SHMEM, nr);
   }
@@ -64,9 +68,9 @@ function take_over(s: mem_section, i: number, d: mem_section, j: number, nr: num
 
 /**
  * Puts the new page in the old one's place in its mapping, if nobody else holds the old one: 1 reference for an
- * anonymous page, 2 for one of a page cache (513 for a huge one), 1 more with private data.
+ * anonymous page, 2 for one of a page cache or the swap cache (513 for a huge one), 1 more with private data.
  * @kernel mm/migrate.c:folio_migrate_mapping
- * @fidelity simplified: no swap cache, dirty pages are not counted
+ * @fidelity simplified: dirty pages are not counted
  * @returns 0, or -EAGAIN for a reference too many
  */
 export function folio_migrate_mapping(
@@ -88,13 +92,14 @@ export function folio_migrate_mapping(
     return -EAGAIN;
   }
   take_over(s, i, d, j, nr);
-  if (mapping === null) return MIGRATEPAGE_SUCCESS;
+  if (mapping === null && !(flags & PG_swapcache)) return MIGRATEPAGE_SUCCESS;
   d.refcount[j]! += nr;
   if (flags & PG_dirty) {
     s.flags[i]! &= ~PG_dirty;
     d.flags[j]! |= PG_dirty;
   }
-  for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, newfolio + n);
+  if (mapping === null) replace_in_swap_cache(k, newfolio, folio);
+  else for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, newfolio + n);
   s.refcount[i] = expected_count - nr;
   const oldzone = page_zone(k.mem, folio);
   const newzone = page_zone(k.mem, newfolio);
@@ -111,13 +116,13 @@ export function folio_migrate_flags(k: Machine, newfolio: number, folio: number)
   const s = k.mem.section(folio);
   const i = folio & PFN_SECTION_MASK;
   const flags = s.flags[i]!;
-  if (flags & (PG_ksm | PG_swapcache)) not_modelled("mm/migrate.c: folio_migrate_flags of a KSM or swap-cache page");
+  if (flags & PG_ksm) not_modelled("mm/migrate.c: folio_migrate_flags of a KSM page");
   let moved = flags & (CARRIED | PG_dirty);
   if (flags & PG_active) {
     VM_BUG_ON((flags & PG_unevictable) !== 0, "a page both active and unevictable");
     moved |= PG_active;
   } else moved |= flags & PG_unevictable;
-  s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private);
+  s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private | PG_swapcache);
   if (!(flags & PG_head)) s.private_[i] = 0;
   k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= moved;
 }

@@ -156,7 +156,7 @@ function should_reclaim_retry(k: Machine, order: number, ac: alloc_context, st: 
   else st.no_progress_loops++;
   if (st.no_progress_loops <= MAX_RECLAIM_RETRIES) {
     for (const z of ac.zonelist) {
-      const available = zone_reclaimable_pages(z) + z.vm_stat[NR_FREE_PAGES]!;
+      const available = zone_reclaimable_pages(k, z) + z.vm_stat[NR_FREE_PAGES]!;
       const min = z._watermark[0]! + z.watermark_boost;
       if (__zone_watermark_ok(z, order, min, ac.highest_zoneidx, st.alloc_flags, available)) return true;
     }

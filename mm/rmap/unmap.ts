@@ -9,6 +9,7 @@ import {
   page_test,
   PageAnon,
   PFN_SECTION_MASK,
+  swap_entry_of,
 } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_SHARED } from "../../include/linux/mm.js";
 import {
@@ -16,8 +17,10 @@ import {
   _PAGE_DIRTY,
   _PAGE_MIGRATION,
   _PAGE_RW,
+  _PAGE_SWP,
   type huge_pmd,
   MM_ANONPAGES,
+  MM_SWAPENTS,
   type pte_table,
   SWP_EXCLUSIVE,
   SWP_WRITE,
@@ -35,12 +38,39 @@ import { page_vma_mapped_walk } from "../page_vma_mapped.js";
 import { pte_clear, set_pte } from "../pgtable.js";
 import { mlock_vma_page, page_remove_rmap, page_try_share_anon_rmap, rmap_walk } from "../rmap.js";
 import { put_page } from "../swap.js";
+import { swap_duplicate, swap_free } from "../swapfile.js";
 
 /** Is a MADV_FREE page still nobody's but its mappings' and the isolator's, and clean? */
 function lazyfree_discardable(k: Machine, head: number): boolean {
   const s = k.mem.section(head);
   const i = head & PFN_SECTION_MASK;
   return s.refcount[i] === 1 + folio_mapcount(k.mem, head) && !(s.flags[i]! & PG_dirty);
+}
+
+/** Puts the slot of a swap-cache page in the place of one entry; false where that must stay, for a pin or the like. */
+function swap_out_pte(
+  k: Machine,
+  page: number,
+  vma: vm_area_struct,
+  t: pte_table,
+  ptei: number,
+  pteval: number,
+): boolean {
+  const entry = swap_entry_of(k.mem, page);
+  const exclusive = page_test(k.mem, page, PG_anon_exclusive);
+  let taken = swap_duplicate(k, entry) === 0;
+  if (taken && exclusive && !page_try_share_anon_rmap(k, page)) {
+    swap_free(k, entry);
+    taken = false;
+  }
+  if (!taken) {
+    set_pte(t, ptei, page, pteval);
+    return false;
+  }
+  vma.vm_mm.rss_stat[MM_ANONPAGES]!--;
+  vma.vm_mm.rss_stat[MM_SWAPENTS]!++;
+  set_pte(t, ptei, entry, exclusive ? _PAGE_SWP | SWP_EXCLUSIVE : _PAGE_SWP);
+  return true;
 }
 
 /** Takes one entry of a page, or of a part of a huge page, away; false where it must stay. */
@@ -54,14 +84,14 @@ function unmap_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table, 
   if (PageAnon(k.mem, head)) {
     if (s.flags[i]! & PG_swapbacked) {
       VM_BUG_ON(!(s.flags[i]! & PG_swapcache), "unmapping an anonymous page that has no swap entry");
-      not_modelled("mm/rmap.c: try_to_unmap_one of a swap-cache page");
-    }
-    if (!lazyfree_discardable(k, head)) {
+      if (!swap_out_pte(k, page, vma, t, ptei, pteval)) return false;
+    } else if (!lazyfree_discardable(k, head)) {
       set_pte(t, ptei, page, pteval);
       s.flags[i]! |= PG_swapbacked;
       return false;
+    } else {
+      vma.vm_mm.rss_stat[MM_ANONPAGES]!--;
     }
-    vma.vm_mm.rss_stat[MM_ANONPAGES]!--;
   } else {
     vma.vm_mm.rss_stat[mm_counter(k, head)]!--;
   }
@@ -91,7 +121,7 @@ function try_to_unmap_one(k: Machine, pfn: number, vma: vm_area_struct, address:
 /**
  * Takes all mappings of a locked page (or huge page, by its head) away; true when none is left. `flags`: TTU_….
  * @kernel mm/rmap.c:try_to_unmap
- * @fidelity simplified: pages of files and those of MADV_FREE; swap-out is not modelled
+ * @fidelity mirrored (no hardware poison)
  */
 export function try_to_unmap(k: Machine, pfn: number, flags: number): boolean {
   rmap_walk(k, pfn, (vma, address) => try_to_unmap_one(k, pfn, vma, address, flags) && folio_mapped(k.mem, pfn));

@@ -41,7 +41,7 @@ function punch_hole(k: Machine, f: file, offset: number, len: number): number {
 /**
  * Allocates a range of a file, or punches a hole into it. `offset` and `len` in bytes, `len` > 0.
  * @kernel mm/shmem.c:shmem_fallocate
- * @fidelity mirrored (no swap)
+ * @fidelity simplified: does not give up when reclaim swaps out what it allocates
  * @param mode FALLOC_FL_… : 0, KEEP_SIZE, or PUNCH_HOLE with KEEP_SIZE
  * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EINTR
  */

@@ -10,8 +10,16 @@ import { EPERM } from "../../uapi/errno.js";
 import { F_SEAL_GROW, F_SEAL_SHRINK } from "../../uapi/memfd.js";
 import { filemap_lock_entry, folio_lock, folio_unlock } from "../filemap.js";
 import { unmap_mapping_range } from "../memory/zap.js";
-import { shmem_noreserve, shmem_reacct_size, shmem_recalc_inode, shmem_unacct_size } from "../shmem.js";
+import {
+  SGP_READ,
+  shmem_get_folio,
+  shmem_noreserve,
+  shmem_reacct_size,
+  shmem_recalc_inode,
+  shmem_unacct_size,
+} from "../shmem.js";
 import { put_page } from "../swap.js";
+import { shmem_free_swaps } from "./swap.js";
 import { truncate_inode_folio, truncate_inode_partial_folio, truncate_unlocked } from "../truncate.js";
 
 const NOTHING = (): boolean => false;
@@ -39,8 +47,9 @@ function zero_partial(
 ): number {
   const index = Math.floor(pos / PAGE_SIZE);
   if (index >= 2 ** 32) return -1;
-  const page = filemap_lock_entry(k, mapping, index);
-  if (page === 0 || xa_is_value(page)) return -1;
+  let page = filemap_lock_entry(k, mapping, index);
+  if (xa_is_value(page)) page = shmem_get_folio(k, mapping.host, index, SGP_READ);
+  if (page <= 0) return -1;
   const head = compound_head(k.mem, page);
   const s = k.mem.section(head);
   const i = head & PFN_SECTION_MASK;
@@ -106,7 +115,7 @@ function truncate_locked(
  * Takes what lies in [lstart, lend] (bytes; lend -1: to the end) out of a file's cache, zeroing parts of pages. With
  * `unfalloc`, only the pages that a failed fallocate added.
  * @kernel mm/shmem.c:shmem_undo_range
- * @fidelity mirrored (no swap)
+ * @fidelity mirrored: what is in swap goes first
  */
 export function shmem_undo_range(k: Machine, host: inode, lstart: number, lend: number, unfalloc: boolean): void {
   const mapping = host.i_mapping;
@@ -117,6 +126,7 @@ export function shmem_undo_range(k: Machine, host: inode, lstart: number, lend: 
     end: Math.min(Math.floor((last + 1) / PAGE_SIZE), 2 ** 32),
   };
   if (info.fallocend > r.start && info.fallocend <= r.end && !unfalloc) info.fallocend = r.start;
+  if (r.start < r.end && !unfalloc) shmem_free_swaps(k, host, r.start, r.end);
   if (r.start < r.end) truncate_unlocked(k, mapping, r.start, r.end, unfalloc ? UPTODATE : NOTHING);
   if (!unfalloc) zero_partials(k, mapping, lstart, last, r);
   if (r.start < r.end) truncate_locked(k, mapping, r, lstart, last, unfalloc);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** Swap: what swap_map says of each slot, against everything that has one; the swap cache; the counts of free slots. */
+import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { PG_swapcache } from "../../include/linux/page-flags.js";
+import {
+  SWAP_HAS_CACHE,
+  SWAP_MAP_SHMEM,
+  SWAPFILE_CLUSTER,
+  SWP_USED,
+  SWP_WRITEOK,
+  type swap_info_struct,
+  type swap_state,
+  swap_state_of,
+} from "../../include/linux/swap.js";
+import { swp_entry } from "../../include/linux/swapops.js";
+import { NR_SWAPCACHE } from "../../include/linux/vmstat.js";
+import type { Machine } from "../../include/machine.js";
+import type { Complaints, Ledger } from "./ledger.js";
+
+/** The swap cache's pages of one area, by offset; each is held by it. */
+function cachedPages(k: Machine, ledger: Ledger, bad: Complaints, si: swap_info_struct): Map<number, number> {
+  const pages = new Map<number, number>();
+  for (const space of si.spaces) {
+    const before = pages.size;
+    space.i_pages.forEach(0, si.max, (offset, pfn) => {
+      pages.set(offset, pfn);
+      ledger.ref(pfn);
+      const s = k.mem.section(pfn);
+      const i = pfn & PFN_SECTION_MASK;
+      const named = (s.flags[i]! & PG_swapcache) !== 0 && s.private_[i] === swp_entry(si.type, offset);
+      bad.unless(named, () => `page ${String(pfn)} is in the swap cache at ${String(offset)} that it does not name`);
+    });
+    const n = pages.size - before;
+    bad.unless(space.nrpages === n, () => `a swap cache holds ${String(n)} pages, nrpages is ${String(space.nrpages)}`);
+  }
+  return pages;
+}
+
+/** What swap_map should say of a slot. */
+function expectedUsage(ledger: Ledger, entry: number, cached: boolean): number {
+  const count = ledger.swappedFiles.has(entry) ? SWAP_MAP_SHMEM : (ledger.swapped.get(entry) ?? 0);
+  return cached ? count | SWAP_HAS_CACHE : count;
+}
+
+/** One area; answers how many pages of it the swap cache has. */
+function checkArea(k: Machine, ledger: Ledger, bad: Complaints, st: swap_state, si: swap_info_struct): number {
+  const pages = cachedPages(k, ledger, bad, si);
+  const ahead = new Set(st.swp_slots.flatMap(({ slots, slots_ret }) => [...slots, ...slots_ret]));
+  const clusters = new Uint16Array(si.cluster_info?.count.length ?? 0);
+  let inuse = 0;
+  for (let offset = 1; offset < si.max; offset++) {
+    const entry = swp_entry(si.type, offset);
+    const usage = si.swap_map[offset]!;
+    const expected = expectedUsage(ledger, entry, pages.has(offset) || ahead.has(entry));
+    bad.unless(
+      usage === expected,
+      () => `swap slot ${String(offset)}: swap_map has ${usage}, holders make ${expected}`,
+    );
+    const inRange = offset >= si.lowest_bit && offset <= si.highest_bit;
+    bad.unless(usage !== 0 || inRange, () => `swap slot ${String(offset)} is free outside of lowest_bit … highest_bit`);
+    if (usage === 0) continue;
+    inuse++;
+    if (clusters.length > 0) clusters[Math.floor(offset / SWAPFILE_CLUSTER)]!++;
+  }
+  bad.unless(si.inuse_pages === inuse, () => `inuse_pages is ${si.inuse_pages}, slots in use are ${inuse}`);
+  const c = si.cluster_info;
+  if (c !== null) {
+    clusters[0]!++;
+    clusters[clusters.length - 1]! += clusters.length * SWAPFILE_CLUSTER - si.max;
+    const same = clusters.every((n, i) => n === c.count[i]);
+    bad.unless(same, () => "clusters of a swap area count other slots than are in use");
+  }
+  return pages.size;
+}
+
+/** All areas. The page tables and page caches have been counted before. */
+export function checkSwap(k: Machine, ledger: Ledger, bad: Complaints): void {
+  const st = swap_state_of(k);
+  let [free, total, cached] = [0, 0, 0];
+  for (const si of st.swap_info) {
+    if (!(si.flags & SWP_USED)) continue;
+    cached += checkArea(k, ledger, bad, st, si);
+    if (!(si.flags & SWP_WRITEOK)) continue;
+    total += si.pages;
+    free += si.pages - si.inuse_pages;
+  }
+  const stat = k.nodes.reduce((n, node) => n + node.vm_stat[NR_SWAPCACHE]!, 0);
+  bad.unless(stat === cached, () => `nr_swapcached is ${stat}, swap caches hold ${cached}`);
+  bad.unless(st.nr_swap_pages === free, () => `nr_swap_pages is ${st.nr_swap_pages}, free slots are ${free}`);
+  bad.unless(st.total_swap_pages === total, () => `total_swap_pages is ${st.total_swap_pages}, areas have ${total}`);
+  bad.unless(st.reads.length + st.writes.length === 0, () => "a device still reads or writes when the call is over");
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/** The swap cache, and reading pages of it ahead (mm/swap_state.c). */
+import { VM_BUG_ON } from "../include/linux/bug.js";
+import { __GFP_HIGH, __GFP_NOMEMALLOC, __GFP_NOWARN } from "../include/linux/gfp.js";
+import { folio_mapped, page_test, page_zone, PFN_SECTION_MASK, swap_entry_of } from "../include/linux/mem_map.js";
+import { _PAGE_SWP, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
+import {
+  PG_dirty,
+  PG_locked,
+  PG_readahead,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_writeback,
+} from "../include/linux/page-flags.js";
+import { SWAP_ADDRESS_SPACE_SHIFT, swap_state_of, type swap_address_space } from "../include/linux/swap.js";
+import { non_swap_entry, swp_entry, swp_offset, type swp_entry_t, swp_type } from "../include/linux/swapops.js";
+import { PAGE_SHIFT, PAGE_SIZE, PMD_SIZE } from "../include/linux/types.js";
+import { NR_FILE_PAGES, NR_SWAPCACHE, SWAP_RA, SWAP_RA_HIT } from "../include/linux/vmstat.js";
+import type { Machine } from "../include/machine.js";
+import { ENOMEM } from "../uapi/errno.js";
+import { folio_trylock, folio_unlock } from "./filemap.js";
+import { alloc_page } from "./page_alloc.js";
+import { swap_readpage } from "./page_io.js";
+import { pte_index } from "./pgtable.js";
+import { GFP_RECLAIM_MASK } from "./shmem.js";
+import { radix_tree_node_alloc, radix_tree_node_free } from "./slub.js";
+import { folio_add_lru, get_page, lru_add_drain, put_page } from "./swap.js";
+import { folio_alloc_swap } from "./swap_slots.js";
+import { __swap_count, folio_free_swap, get_swap_device, put_swap_folio, swapcache_prepare } from "./swapfile.js";
+import { count_vm_event } from "./vmstat.js";
+
+/** Most pages that a fault reads ahead around an address: 2 to the power of this. */
+const SWAP_RA_ORDER_CEILING = 5;
+const SWAP_RA_HITS_MAX = 63;
+
+function space_of(k: Machine, entry: swp_entry_t): swap_address_space {
+  return swap_state_of(k).swap_info[swp_type(entry)]!.spaces[swp_offset(entry) >>> SWAP_ADDRESS_SPACE_SHIFT]!;
+}
+
+/** The swap cache's page of a slot, without a reference; 0 for none. */
+export function swap_cache_peek(k: Machine, entry: swp_entry_t): number {
+  return get_swap_device(k, entry) === undefined ? 0 : space_of(k, entry).i_pages.load(swp_offset(entry));
+}
+
+/** The swap cache's page of a slot, with a reference; 0 for none. */
+export function swap_cache_get(k: Machine, entry: swp_entry_t): number {
+  const pfn = swap_cache_peek(k, entry);
+  if (pfn !== 0) get_page(k, pfn);
+  return pfn;
+}
+
+function mod_swap_cache(k: Machine, pfn: number, n: number): void {
+  const stat = k.nodes[page_zone(k.mem, pfn).node]!.vm_stat;
+  stat[NR_FILE_PAGES]! += n;
+  stat[NR_SWAPCACHE]! += n;
+}
+
+/**
+ * Puts a locked page into the swap cache, which takes a reference. 0, or -ENOMEM where the index needs a node.
+ * @kernel mm/swap_state.c:add_to_swap_cache
+ * @fidelity mirrored (order 0, no shadow entries)
+ */
+export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, gfp: number): number {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  VM_BUG_ON(
+    (s.flags[i]! & (PG_locked | PG_swapcache | PG_swapbacked)) !== (PG_locked | PG_swapbacked),
+    "add_to_swap_cache",
+  );
+  const space = space_of(k, entry);
+  const before = space.i_pages.nodes;
+  space.i_pages.store(swp_offset(entry), pfn);
+  const more = space.i_pages.nodes - before;
+  if (more > 0 && !radix_tree_node_alloc(k, more, gfp)) {
+    space.i_pages.erase(swp_offset(entry));
+    return -ENOMEM;
+  }
+  s.refcount[i]!++;
+  s.flags[i]! |= PG_swapcache;
+  s.private_[i] = entry;
+  space.nrpages++;
+  mod_swap_cache(k, pfn, 1);
+  return 0;
+}
+
+/** Puts another page in the place of one that moves there. @kernel mm/migrate.c:folio_migrate_mapping (swap cache) */
+export function replace_in_swap_cache(k: Machine, newfolio: number, folio: number): void {
+  const entry = swap_entry_of(k.mem, folio);
+  const d = k.mem.section(newfolio);
+  d.flags[newfolio & PFN_SECTION_MASK]! |= PG_swapcache;
+  d.private_[newfolio & PFN_SECTION_MASK] = entry;
+  space_of(k, entry).i_pages.store(swp_offset(entry), newfolio);
+}
+
+/** Takes a page out of the swap cache; the caller has the cache's reference now. @kernel mm/swap_state.c:__delete_from_swap_cache */
+export function __delete_from_swap_cache(k: Machine, pfn: number): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const entry = s.private_[i]!;
+  const kept = s.flags[i]! & (PG_locked | PG_swapcache | PG_writeback);
+  VM_BUG_ON(kept !== (PG_locked | PG_swapcache), "__delete_from_swap_cache");
+  const space = space_of(k, entry);
+  const before = space.i_pages.nodes;
+  VM_BUG_ON(space.i_pages.erase(swp_offset(entry)) !== pfn, "page is not at its place in the swap cache");
+  if (space.i_pages.nodes < before) radix_tree_node_free(k, before - space.i_pages.nodes);
+  s.private_[i] = 0;
+  s.flags[i]! &= ~PG_swapcache;
+  space.nrpages--;
+  mod_swap_cache(k, pfn, -1);
+}
+
+/**
+ * Takes a page out of the swap cache, which gives up its slot and its reference.
+ * @kernel mm/swap_state.c:delete_from_swap_cache
+ * @fidelity mirrored
+ */
+export function delete_from_swap_cache(k: Machine, pfn: number): void {
+  const entry = swap_entry_of(k.mem, pfn);
+  __delete_from_swap_cache(k, pfn);
+  put_swap_folio(k, entry);
+  k.mem.section(pfn).refcount[pfn & PFN_SECTION_MASK]!--;
+}
+
+/**
+ * Gives a locked anonymous page a slot and puts it into the swap cache, dirty. False where swap is full or there is no
+ * memory for the index.
+ * @kernel mm/swap_state.c:add_to_swap
+ * @fidelity mirrored (order 0)
+ */
+export function add_to_swap(k: Machine, pfn: number): boolean {
+  const entry = folio_alloc_swap(k);
+  if (entry === 0) return false;
+  if (add_to_swap_cache(k, pfn, entry, __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN) !== 0) {
+    put_swap_folio(k, entry);
+    return false;
+  }
+  k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_dirty;
+  return true;
+}
+
+/** Takes a page out of the swap cache if nothing else needs it there. @kernel mm/swap_state.c:free_swap_cache @fidelity mirrored */
+export function free_swap_cache(k: Machine, pfn: number): void {
+  if (!page_test(k.mem, pfn, PG_swapcache) || folio_mapped(k.mem, pfn) || !folio_trylock(k, pfn)) return;
+  folio_free_swap(k, pfn);
+  folio_unlock(k, pfn);
+}
+
+/** Where the swap cache's page is wanted: for the window of pages around an address. Null for a file. */
+export interface swapin_place {
+  readonly vma: vm_area_struct;
+  readonly address: number;
+  readonly table: pte_table | null;
+}
+
+function swap_use_vma_readahead(k: Machine): boolean {
+  return k.config.swap_vma_ra_enabled !== false && swap_state_of(k).nr_rotate_swap === 0;
+}
+
+/** Most pages that one fault reads, as a power of two. @kernel mm/swap.c:page_cluster, swap_setup */
+function page_cluster(k: Machine): number {
+  return k.config.page_cluster ?? (k.totalram_pages >>> (20 - PAGE_SHIFT) < 16 ? 2 : 3);
+}
+
+/**
+ * The swap cache's page of a slot, referenced, noting whether having read it ahead was worth it; 0 for none.
+ * @kernel mm/swap_state.c:swap_cache_get_folio
+ * @fidelity mirrored
+ */
+export function swap_cache_get_folio(k: Machine, entry: swp_entry_t, vma: vm_area_struct | null, addr: number): number {
+  const pfn = swap_cache_get(k, entry);
+  if (pfn === 0) return 0;
+  const st = swap_state_of(k);
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const readahead = (s.flags[i]! & PG_readahead) !== 0;
+  s.flags[i]! &= ~PG_readahead;
+  const vma_ra = swap_use_vma_readahead(k);
+  if (vma !== null && vma_ra) {
+    const { win, hits } = vma.swap_readahead_info;
+    vma.swap_readahead_info = { addr, win, hits: readahead ? Math.min(hits + 1, SWAP_RA_HITS_MAX) : hits };
+  }
+  if (!readahead) return pfn;
+  count_vm_event(k, SWAP_RA_HIT);
+  if (vma === null || !vma_ra) st.swapin_readahead_hits++;
+  return pfn;
+}
+
+/** Says whether {@link __read_swap_cache_async} made the page, which then has to be read. */
+interface page_allocated {
+  yes: boolean;
+}
+
+/**
+ * The swap cache's page of a slot, referenced; a new one is locked and has to be read.
+ * @kernel mm/swap_state.c:__read_swap_cache_async
+ * @fidelity mirrored (no shadow entries, no memory policies)
+ * @returns 0 where nobody has the slot, or there is no memory
+ */
+function __read_swap_cache_async(k: Machine, entry: swp_entry_t, gfp_mask: number, fresh: page_allocated): number {
+  fresh.yes = false;
+  const there = swap_cache_get(k, entry);
+  if (there !== 0) return there;
+  if (__swap_count(k, entry) === 0 && swap_state_of(k).swap_slot_cache_enabled) return 0;
+  const pfn = alloc_page(k, gfp_mask);
+  if (pfn === 0) return 0;
+  if (swapcache_prepare(k, entry) !== 0) {
+    put_page(k, pfn);
+    return 0;
+  }
+  k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_locked | PG_swapbacked;
+  if (add_to_swap_cache(k, pfn, entry, gfp_mask & GFP_RECLAIM_MASK) !== 0) {
+    put_swap_folio(k, entry);
+    folio_unlock(k, pfn);
+    put_page(k, pfn);
+    return 0;
+  }
+  folio_add_lru(k, pfn);
+  fresh.yes = true;
+  return pfn;
+}
+
+/**
+ * The swap cache's page of a slot, referenced and on its way in; 0 as above.
+ * @kernel mm/swap_state.c:read_swap_cache_async
+ * @fidelity mirrored
+ * @param synchronous read before this returns, on any device
+ */
+export function read_swap_cache_async(k: Machine, entry: swp_entry_t, gfp_mask: number, synchronous: boolean): number {
+  const fresh: page_allocated = { yes: false };
+  const pfn = __read_swap_cache_async(k, entry, gfp_mask, fresh);
+  if (fresh.yes) swap_readpage(k, pfn, synchronous);
+  return pfn;
+}
+
+/** Reads a page ahead, or the one that is wanted. */
+function read_ahead(k: Machine, entry: swp_entry_t, gfp_mask: number, wanted: boolean): void {
+  const fresh: page_allocated = { yes: false };
+  const pfn = __read_swap_cache_async(k, entry, gfp_mask, fresh);
+  if (pfn === 0) return;
+  if (fresh.yes) {
+    swap_readpage(k, pfn, false);
+    if (!wanted) {
+      k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_readahead;
+      count_vm_event(k, SWAP_RA);
+    }
+  }
+  put_page(k, pfn);
+}
+
+/** How many pages to read, by what the last ones were good for. @kernel mm/swap_state.c:__swapin_nr_pages @fidelity mirrored */
+function __swapin_nr_pages(prev: number, offset: number, hits: number, max_pages: number, prev_win: number): number {
+  let pages = hits + 2;
+  if (pages === 2) {
+    if (offset !== prev + 1 && offset !== prev - 1) pages = 1;
+  } else {
+    let roundup = 4;
+    while (roundup < pages) roundup <<= 1;
+    pages = roundup;
+  }
+  return Math.max(Math.min(pages, max_pages), Math.floor(prev_win / 2));
+}
+
+function swapin_nr_pages(k: Machine, offset: number): number {
+  const max_pages = 2 ** page_cluster(k);
+  if (max_pages <= 1) return 1;
+  const st = swap_state_of(k);
+  const hits = st.swapin_readahead_hits;
+  st.swapin_readahead_hits = 0;
+  const pages = __swapin_nr_pages(st.prev_offset, offset, hits, max_pages, st.last_readahead_pages);
+  if (hits === 0) st.prev_offset = offset;
+  st.last_readahead_pages = pages;
+  return pages;
+}
+
+/**
+ * Reads a slot and those around it in its area; answers its page, referenced, or 0.
+ * @kernel mm/swap_state.c:swap_cluster_readahead
+ * @fidelity mirrored
+ */
+export function swap_cluster_readahead(k: Machine, entry: swp_entry_t, gfp_mask: number): number {
+  const offset = swp_offset(entry);
+  const mask = swapin_nr_pages(k, offset) - 1;
+  if (mask === 0) return read_swap_cache_async(k, entry, gfp_mask, true);
+  const si = get_swap_device(k, entry)!;
+  const start_offset = Math.max(offset & ~mask, 1);
+  const end_offset = Math.min(offset | mask, si.max - 1);
+  for (let o = start_offset; o <= end_offset; o++) read_ahead(k, swp_entry(si.type, o), gfp_mask, o === offset);
+  lru_add_drain(k);
+  return read_swap_cache_async(k, entry, gfp_mask, false);
+}
+
+/** The pages around an address that are to be read, as entries of its table: [start, end); null for it alone. */
+function swap_ra_info(k: Machine, { vma, address }: swapin_place): { start: number; end: number } | null {
+  const max_win = 2 ** Math.min(page_cluster(k), SWAP_RA_ORDER_CEILING);
+  if (max_win === 1) return null;
+  const fpfn = Math.floor(address / PAGE_SIZE);
+  const ra = vma.swap_readahead_info;
+  const pfn = Math.floor(ra.addr / PAGE_SIZE);
+  const win = __swapin_nr_pages(pfn, fpfn, ra.hits, max_win, ra.win);
+  vma.swap_readahead_info = { addr: address, win, hits: 0 };
+  if (win === 1) return null;
+  let lpfn = fpfn - Math.floor((win - 1) / 2);
+  if (fpfn === pfn + 1) lpfn = fpfn;
+  else if (pfn === fpfn + 1) lpfn = fpfn - win + 1;
+  const table = Math.floor(address / PMD_SIZE) * (PMD_SIZE / PAGE_SIZE);
+  const start = Math.max(lpfn, vma.vm_start / PAGE_SIZE, table);
+  const end = Math.min(lpfn + win, vma.vm_end / PAGE_SIZE, table + PMD_SIZE / PAGE_SIZE);
+  return { start: start - table, end: end - table };
+}
+
+/**
+ * Reads a slot and those of the pages around an address; answers its page, referenced, or 0.
+ * @kernel mm/swap_state.c:swap_vma_readahead
+ * @fidelity mirrored
+ */
+function swap_vma_readahead(k: Machine, fentry: swp_entry_t, gfp_mask: number, place: swapin_place): number {
+  const ra = swap_ra_info(k, place);
+  if (ra === null) return read_swap_cache_async(k, fentry, gfp_mask, true);
+  const t = place.table!;
+  const wanted = pte_index(place.address);
+  for (let i = ra.start; i < ra.end; i++) {
+    if (!(t.flags[i]! & _PAGE_SWP) || non_swap_entry(t.pfn[i]!)) continue;
+    read_ahead(k, t.pfn[i]!, gfp_mask, i === wanted);
+  }
+  lru_add_drain(k);
+  return read_swap_cache_async(k, fentry, gfp_mask, false);
+}
+
+/**
+ * Reads a slot for a page table entry, and others that may be wanted soon: near it in the address space where no area is
+ * on a disk that has to seek, else near it in the area.
+ * @kernel mm/swap_state.c:swapin_readahead
+ * @fidelity mirrored
+ * @returns its page, referenced, perhaps still locked for reading; 0 where there is no memory
+ */
+export function swapin_readahead(k: Machine, entry: swp_entry_t, gfp_mask: number, place: swapin_place): number {
+  if (swap_use_vma_readahead(k)) return swap_vma_readahead(k, entry, gfp_mask, place);
+  return swap_cluster_readahead(k, entry, gfp_mask);
+}
