@@ -20,6 +20,7 @@ export interface FileResult {
 
 /** Memory of the machine on which the recordings were made, in bytes. */
 const RECORDED_MEMORY = 512 << 20;
+const SWAP_PATH = "/dev/swap";
 /** Cases that share one machine: what they leave behind is nothing, or a finding. */
 const CASES_PER_MACHINE = 256;
 
@@ -31,11 +32,11 @@ export function archOfCpu(cpu: string): string {
 /** A machine, made when it is wanted, on which cases run one after the other until one leaves it in disorder. */
 export class TraceMachine {
   private readonly kernel: KernelModule;
-  private readonly like: Pick<TraceFile, "cpu" | "config">;
+  private readonly like: Pick<TraceFile, "cpu" | "config" | "swap">;
   private k: Machine | null = null;
   private run = 0;
 
-  constructor(kernel: KernelModule, like: Pick<TraceFile, "cpu" | "config">) {
+  constructor(kernel: KernelModule, like: Pick<TraceFile, "cpu" | "config" | "swap">) {
     this.kernel = kernel;
     this.like = like;
   }
@@ -54,9 +55,15 @@ export class TraceMachine {
   }
 
   private boot(): Machine {
-    const { cpu, config } = this.like;
+    const { cpu, config, swap } = this.like;
     this.run = 0;
-    return this.kernel.boot({ memory: RECORDED_MEMORY, cpus: 1, arch: archOfCpu(cpu), seed: 1, config });
+    const k = this.kernel.boot({ memory: RECORDED_MEMORY, cpus: 1, arch: archOfCpu(cpu), seed: 1, config });
+    if (swap !== undefined) {
+      const sys = this.kernel.syscalls(k);
+      this.kernel.add_swap_device(k, SWAP_PATH, swap);
+      sys.swapon(SWAP_PATH, 0);
+    }
+    return k;
   }
 }
 

@@ -35,16 +35,25 @@ export interface TraceCase {
   readonly steps: readonly TraceStep[];
 }
 
+export interface SwapOptions {
+  readonly pages: number;
+  readonly rotational: boolean;
+  readonly synchronous: boolean;
+}
+
 export interface TraceFile {
   readonly path: string;
   readonly variant: string;
   readonly cpu: string;
   /** What the kernel was configured with, where it was not as the recordings' kernel. */
   readonly config: Partial<Config>;
+  /** The device that was swapped to, if there was one. */
+  readonly swap?: SwapOptions | undefined;
   readonly cases: readonly TraceCase[];
 }
 
 const MAX_PAGES = 2 ** 36;
+const MAX_SWAP_PAGES = 2 ** 20;
 const page = z.int().min(0).max(WINDOW_PAGES);
 const pages = z.int().min(0).max(MAX_PAGES);
 const flags = z.int().min(-0x80000000).max(0xffffffff);
@@ -141,6 +150,13 @@ const HeaderConfig = z.strictObject({
   thp_enabled: z.enum(["always", "madvise", "never"]).exactOptional(),
   thp_defrag: z.enum(["always", "defer", "defer+madvise", "madvise", "never"]).exactOptional(),
   shmem_enabled: z.enum(["always", "within_size", "advise", "never", "deny", "force"]).exactOptional(),
+  page_cluster: z.int().min(0).max(31).exactOptional(),
+});
+/** The one device that was swapped to: pages, and what it is like. */
+const Swap = z.strictObject({
+  pages: z.int().min(2).max(MAX_SWAP_PAGES),
+  rotational: z.boolean(),
+  synchronous: z.boolean(),
 });
 const Header = z.object({
   format: z.literal("mm-trace/1", { error: "not of format mm-trace/1" }),
@@ -148,6 +164,7 @@ const Header = z.object({
   variant: z.string(),
   cpu: z.string(),
   config: HeaderConfig.optional(),
+  swap: Swap.optional(),
 });
 const Case = z.object({
   case: z.string().min(1),
@@ -207,7 +224,7 @@ export function isTraceHeader(line: string): boolean {
 export function parseTrace(lines: readonly string[], path: string): TraceFile {
   const header = check(Header, parseJson(lines[0]!, `${path}:1`), `${path}:1`, "");
   const cases = lines.slice(1).map((line, i) => readCase(line, path, i + 2));
-  return { path, variant: header.variant, cpu: header.cpu, config: header.config ?? {}, cases };
+  return { path, variant: header.variant, cpu: header.cpu, config: header.config ?? {}, swap: header.swap, cases };
 }
 
 /** Reads and checks a whole recording. */
