@@ -9,6 +9,7 @@ import { MADV_NOMOVABLE, MADV_POPULATE_WRITE, MAP_PRIVATE, MAP_SHARED } from "..
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../uapi/memfd.js";
 import { ENOMEM } from "../../uapi/errno.js";
 import { advise, at, bytes, CMA_BOOT, landing, map, mapMemfd, peek, RW, type T, touch } from "./lib/memory.js";
+import { DISK, pageOut, squeeze, swapTo } from "./lib/swap.js";
 import { atYield, newThread, openFile } from "./lib/tasks.js";
 
 const FREED = {
@@ -64,6 +65,25 @@ const drops: Readonly<Record<string, Drop>> = {
     },
     fault: (t) => t.sys.store(at(1), 7),
   },
+  swapped_read: {
+    point: "folio_lock_or_retry",
+    prepare: (t) => swapOut(t),
+    fault: (t) => t.sys.load(at(1)),
+  },
+  swapped_write: {
+    point: "folio_lock_or_retry",
+    prepare: (t) => swapOut(t),
+    fault: (t) => t.sys.store(at(1), 7),
+  },
+};
+
+/** Pages that are in swap on a disk, which takes its time. */
+const swapOut = (t: T): void => {
+  swapTo(t, DISK);
+  map(t, 0, 4);
+  touch(t, 0, 4);
+  pageOut(t, 0, 4);
+  squeeze(t, 0, 4);
 };
 
 const dropping = FIXTURE<undefined, Drop>("fault", {
