@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Page locks, page caches and the faults of ordinary files (mm/filemap.c). */
-import { VM_BUG_ON } from "../include/linux/bug.js";
+import { VM_BUG_ON, would_wait } from "../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_DIRECT_RECLAIM } from "../include/linux/gfp.js";
 import type { address_space } from "../include/linux/fs.js";
 import {
@@ -72,7 +72,7 @@ export function folio_trylock(k: Machine, pfn: number): boolean {
 export function folio_lock(k: Machine, pfn: number): void {
   if (folio_trylock(k, pfn)) return;
   k.hooks.yieldPoint("folio_lock", { pfn });
-  VM_BUG_ON(!folio_trylock(k, pfn), "folio_lock: would wait for ever");
+  if (!folio_trylock(k, pfn)) would_wait("folio_lock");
 }
 
 /** @kernel mm/filemap.c:folio_unlock, unlock_page @fidelity mirrored */

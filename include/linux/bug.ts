@@ -16,6 +16,23 @@ export class NotModelled extends Error {
   }
 }
 
+/**
+ * A task has to wait for what nothing lets go of meanwhile: a deadlock, or a schedule in which the task would be asleep
+ * while others run.
+ */
+export class WouldWait extends KernelBug {
+  readonly waits_for: string;
+  constructor(what: string) {
+    super(`${what}: would wait for ever`);
+    this.waits_for = what;
+  }
+}
+
+/** Ends a wait that nothing in this schedule ends: name what is waited for. */
+export function would_wait(what: string): never {
+  throw new WouldWait(what);
+}
+
 export function VM_BUG_ON(condition: boolean, what: string): void {
   if (condition) throw new KernelBug(what);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Files, inodes and page caches as far as mm/ needs them (include/linux/fs.h). */
 import { EBUSY, EPERM } from "../../uapi/errno.js";
+import { would_wait } from "./bug.js";
 import type { xarray } from "../../lib/xarray.js";
 import type { Machine } from "../machine.js";
 import type { page_owner } from "./mem_map.js";
@@ -50,10 +51,23 @@ export class inode {
   shmem: shmem_inode_info | null = null;
   /** How many open files and mappings hold it. */
   i_count = 1;
+  /** Held by a task that changes the file, so by one at a time. */
+  i_rwsem = false;
   constructor(i_ino: number, i_size: number) {
     this.i_ino = i_ino;
     this.i_size = i_size;
   }
+}
+
+/** @kernel include/linux/fs.h:inode_lock @fidelity simplified: writers only */
+export function inode_lock(host: inode): void {
+  if (host.i_rwsem) would_wait("i_rwsem");
+  host.i_rwsem = true;
+}
+
+/** @kernel include/linux/fs.h:inode_unlock @fidelity mirrored */
+export function inode_unlock(host: inode): void {
+  host.i_rwsem = false;
 }
 
 export interface file_operations {

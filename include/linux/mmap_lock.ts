@@ -3,11 +3,11 @@
  * The lock over an address space (include/linux/mmap_lock.h). Nothing waits in the model: a task that would have to
  * wait is a schedule that cannot happen, or a lock that somebody forgot, and throws.
  */
-import { VM_BUG_ON } from "./bug.js";
+import { VM_BUG_ON, would_wait } from "./bug.js";
 import type { mm_struct } from "./mm_types.js";
 
 export function mmap_read_lock(mm: mm_struct): void {
-  VM_BUG_ON(mm.mmap_lock.writer, "mmap_lock: would wait for ever for a writer");
+  if (mm.mmap_lock.writer) would_wait("mmap_lock, held by a writer");
   mm.mmap_lock.readers++;
 }
 
@@ -23,7 +23,7 @@ export function mmap_read_unlock(mm: mm_struct): void {
 }
 
 export function mmap_write_lock(mm: mm_struct): void {
-  VM_BUG_ON(mm.mmap_lock.writer || mm.mmap_lock.readers !== 0, "mmap_lock: a writer would wait for ever");
+  if (mm.mmap_lock.writer || mm.mmap_lock.readers !== 0) would_wait("mmap_lock, for writing");
   mm.mmap_lock.writer = true;
 }
 

@@ -4,7 +4,7 @@ import { fput, get_file } from "../../fs/file_table.js";
 import { do_sys_open, fd_install, vfs_fallocate } from "../../fs/open.js";
 import { sys_userfaultfd } from "../../fs/userfaultfd.js";
 import { not_modelled } from "../../include/linux/bug.js";
-import { FMODE_READ, FMODE_WRITE, is_regular } from "../../include/linux/fs.js";
+import { type file, FMODE_READ, FMODE_WRITE, inode_lock, inode_unlock, is_regular } from "../../include/linux/fs.js";
 import { toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { memfd_create, memfd_fcntl } from "../../mm/memfd.js";
@@ -20,6 +20,13 @@ function ftruncate(k: Machine, fd: number, length: ulong): number {
   const f = k.current.files.get(fd);
   if (f === undefined) return -EBADF;
   if (!is_regular(f) || !(f.f_mode & FMODE_WRITE)) return -EINVAL;
+  inode_lock(f.f_inode);
+  const error = do_truncate(k, f, length);
+  inode_unlock(f.f_inode);
+  return error;
+}
+
+function do_truncate(k: Machine, f: file, length: number): number {
   if (f.f_inode.shmem !== null) return shmem_truncate(k, f.f_inode, length);
   const old = f.f_inode.i_size;
   f.f_inode.i_size = length;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Huge migration entries: made, waited for, and turned back (mm/huge_memory.c, mm/migrate.c). */
-import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
+import { VM_BUG_ON, would_wait } from "../../include/linux/bug.js";
 import { page_test, PageAnon } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
@@ -86,5 +86,5 @@ export function pmd_migration_entry_wait(k: Machine, mm: mm_struct, address: num
   k.hooks.yieldPoint("migration_entry_wait", { address, pfn: pmd.pfn });
   const now = pmd_huge(mm, address);
   if (now !== undefined && now.flags & _PAGE_MIGRATION)
-    not_modelled("mm/migrate.c: waiting for a migration that cannot go on meanwhile");
+    would_wait("migration_entry_wait");
 }

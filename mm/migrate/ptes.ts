@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Migration entries in page tables: waiting for them, and turning them back (mm/migrate.c: remove_migration_ptes). */
-import { not_modelled } from "../../include/linux/bug.js";
+import { would_wait } from "../../include/linux/bug.js";
 import { compound_head, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
@@ -95,5 +95,5 @@ export function migration_entry_wait(k: Machine, mm: mm_struct, address: number)
   if (table === undefined || !(table.flags[i]! & _PAGE_MIGRATION)) return;
   k.hooks.yieldPoint("migration_entry_wait", { address, pfn: table.pfn[i] });
   if (table.flags[i]! & _PAGE_MIGRATION)
-    not_modelled("mm/migrate.c: waiting for a migration that cannot go on meanwhile");
+    would_wait("migration_entry_wait");
 }

@@ -112,7 +112,10 @@ export function do_mas_align_munmap(
   const next = mm.mm_mt.find(end);
   if (downgrade) {
     if (next !== undefined && vm_flags_test(next.vm_flags, VM_GROWSDOWN)) downgrade = false;
-    else mmap_write_downgrade(mm);
+    else {
+      mmap_write_downgrade(mm);
+      k.hooks.yieldPoint("do_mas_align_munmap", { start, end });
+    }
   }
   unmap_region(k, mm, detached, prev, next, start, end);
   remove_mt(k, mm, detached);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** fallocate, read and write of shmem files (mm/shmem.c). */
-import type { file } from "../../include/linux/fs.js";
+import { type file, type inode, inode_lock, inode_unlock } from "../../include/linux/fs.js";
 import { compound_head, folio_nr_pages, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { PG_dirty, PG_uptodate } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
@@ -46,9 +46,16 @@ function punch_hole(k: Machine, f: file, offset: number, len: number): number {
  * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EINTR
  */
 export function shmem_fallocate(k: Machine, f: file, mode: number, offset: number, len: number): number {
-  const host = f.f_inode;
   if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
-  if (mode & FALLOC_FL_PUNCH_HOLE) return punch_hole(k, f, offset, len);
+  inode_lock(f.f_inode);
+  const allocate = mode & FALLOC_FL_PUNCH_HOLE ? punch_hole : allocate_range;
+  const error = allocate(k, f, offset, len, mode);
+  inode_unlock(f.f_inode);
+  return error;
+}
+
+function allocate_range(k: Machine, f: file, offset: number, len: number, mode: number): number {
+  const host = f.f_inode;
   const info = host.shmem!;
   if (info.seals & F_SEAL_GROW && offset + len > host.i_size) return -EPERM;
   const start = Math.floor(offset / PAGE_SIZE);
@@ -79,7 +86,13 @@ export function shmem_fallocate(k: Machine, f: file, mode: number, offset: numbe
  * @fidelity simplified: one byte; only a page's first is kept
  */
 export function shmem_pwrite(k: Machine, f: file, pos: number, byte: number): number {
-  const host = f.f_inode;
+  inode_lock(f.f_inode);
+  const written = write_byte(k, f.f_inode, pos, byte);
+  inode_unlock(f.f_inode);
+  return written;
+}
+
+function write_byte(k: Machine, host: inode, pos: number, byte: number): number {
   const seals = host.shmem!.seals;
   if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) return -EPERM;
   if (seals & F_SEAL_GROW && pos + 1 > host.i_size) return -EPERM;
