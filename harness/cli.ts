@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { addCampaign } from "./commands/campaign.js";
 import { compareHostCommand } from "./commands/compare-host.js";
 import { addEvaluate } from "./commands/evaluate.js";
+import { addExplore } from "./commands/explore.js";
 import { replayCommand } from "./commands/replay.js";
 import { addVariant } from "./commands/variant.js";
 import { describeFailure, EXIT_BAD_INPUT, oneLine } from "./errors.js";
@@ -30,6 +31,7 @@ export function makeProgram(): Command {
     })
     .exitOverride();
   addEvaluate(program);
+  addExplore(program);
   replayCommand(program);
   compareHostCommand(program);
   addCampaign(program);

@@ -17,7 +17,9 @@ class Search {
   private readonly job: Job;
   private readonly first: Call;
   private readonly others: readonly Call[];
+  /** Points and states that a run came to, and those from which others were started. */
   private readonly seen = new Set<string>();
+  private readonly continued = new Set<string>();
   private readonly pairs = new Set<string>();
   private readonly points = new Set<string>();
   private readonly found = new Map<string, Found>();
@@ -45,11 +47,12 @@ class Search {
   }
 
   private one(injections: readonly Injection[]): Run {
-    const run = play(this.world, this.first, injections);
+    const run = play(this.world, this.first, injections, this.seen);
     this.counts.schedules++;
     if (run.outcome === "blocked") this.counts.blocked++;
     else for (const { call } of injections.slice(-1)) this.pairs.add(call);
     if (run.outcome === "edge") this.counts.edge++;
+    if (run.outcome === "same") this.counts.same++;
     for (const { name } of run.met) this.points.add(name);
     if (run.wrong !== null) this.note(run, injections);
     return run;
@@ -73,11 +76,8 @@ class Search {
     const next: (readonly Injection[])[] = [];
     for (const { at, key } of run.met) {
       if (at < from) continue;
-      if (this.seen.has(key)) {
-        this.counts.same++;
-        continue;
-      }
-      this.seen.add(key);
+      if (this.continued.has(key)) continue;
+      this.continued.add(key);
       for (const { name } of this.others) next.push([...injections, { at, call: name }]);
     }
     return next;

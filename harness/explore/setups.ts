@@ -24,7 +24,7 @@ export interface Setup {
   readonly make: (w: World) => void;
 }
 
-const PAGES = 4;
+const PAGES = 2;
 const RW = PROT_READ | PROT_WRITE;
 
 function map(w: World, flags: number, fd = -1): void {
@@ -61,14 +61,14 @@ function regular(w: World, flags: number): void {
 export const SETUPS: readonly Setup[] = [
   {
     name: "anon",
-    words: "anonymous memory, 4 pages, untouched",
+    words: "anonymous memory, 2 pages, untouched",
     pages: PAGES,
     has: [],
     make: (w) => map(w, MAP_PRIVATE | MAP_ANONYMOUS),
   },
   {
     name: "anon-touched",
-    words: "anonymous memory, 4 pages, all written to",
+    words: "anonymous memory, 2 pages, all written to",
     pages: PAGES,
     has: [],
     make: (w) => {
@@ -78,7 +78,7 @@ export const SETUPS: readonly Setup[] = [
   },
   {
     name: "memfd",
-    words: "a memfd of 4 pages, mapped shared, untouched",
+    words: "a memfd of 2 pages, mapped shared, untouched",
     pages: PAGES,
     has: ["memfd", "file"],
     make: (w) => {
@@ -87,7 +87,7 @@ export const SETUPS: readonly Setup[] = [
   },
   {
     name: "memfd-touched",
-    words: "a memfd of 4 pages, mapped shared, all written to",
+    words: "a memfd of 2 pages, mapped shared, all written to",
     pages: PAGES,
     has: ["memfd", "file"],
     make: (w) => {
@@ -97,7 +97,7 @@ export const SETUPS: readonly Setup[] = [
   },
   {
     name: "memfd-private",
-    words: "a memfd of 4 pages, mapped private, written to by another process",
+    words: "a memfd of 2 pages, mapped private, written to by another process",
     pages: PAGES,
     has: ["memfd", "file"],
     make: (w) => {
@@ -109,7 +109,7 @@ export const SETUPS: readonly Setup[] = [
   },
   {
     name: "file",
-    words: "a file of 4 pages, mapped private, not cached",
+    words: "a file of 2 pages, mapped private, not cached",
     pages: PAGES,
     has: ["file"],
     make: (w) => {
@@ -118,7 +118,7 @@ export const SETUPS: readonly Setup[] = [
   },
   {
     name: "file-shared",
-    words: "a file of 4 pages, mapped shared, page 1 cached",
+    words: "a file of 2 pages, mapped shared, page 1 cached",
     pages: PAGES,
     has: ["file"],
     make: (w) => {

@@ -44,15 +44,17 @@ export interface Met {
 
 /**
  * How a run ended: all calls returned; an injected call would have slept until the task below it goes on, so the
- * schedule cannot be; the edge of the model; or something is wrong.
+ * schedule cannot be; the edge of the model; something is wrong; or it goes on as another schedule did.
  */
-export type Outcome = "done" | "blocked" | "edge" | "wrong";
+export type Outcome = "done" | "blocked" | "edge" | "wrong" | "same";
 
 export interface Run {
   readonly outcome: Outcome;
   readonly met: readonly Met[];
   readonly wrong: Wrong | null;
   readonly events: readonly Event[];
+  /** Yield point of an injected call that did not get its turn. */
+  readonly unmet?: number;
 }
 
 export interface Found extends Wrong {
@@ -81,7 +83,7 @@ export interface Tally {
   readonly schedules: number;
   readonly blocked: number;
   readonly edge: number;
-  /** Continuations left out because another schedule had come to the same point in the same state. */
+  /** Schedules cut short because another had come to the same point in the same state. */
   readonly same: number;
   readonly points: readonly string[];
   readonly found: readonly Found[];
