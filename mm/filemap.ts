@@ -40,7 +40,7 @@ import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import { NR_FILE_PAGES, NR_SHMEM, NR_SHMEM_THPS, PGMAJFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value } from "../lib/xarray.js";
-import { ENOMEM } from "../uapi/errno.js";
+import { EEXIST, ENOMEM } from "../uapi/errno.js";
 import { maybe_unlock_mmap_for_io } from "./memory/cow.js";
 import { do_set_pmd, do_set_pte, install_prealloc } from "./memory/fault.js";
 import { alloc_page } from "./page_alloc.js";
@@ -120,7 +120,7 @@ function mod_file_pages(k: Machine, pfn: number, n: number): void {
 
 /**
  * Puts a locked page, or a huge one by its head, into a page cache, which takes a reference to each of its pages. 0, or
- * -ENOMEM where the index needs a node. `gfp`: how to allocate that node.
+ * -ENOMEM where the index needs a node, -EEXIST where another task has put one there. `gfp`: how to allocate that node.
  * @kernel mm/filemap.c:__filemap_add_folio, mm/shmem.c:shmem_add_to_page_cache
  * @fidelity mirrored (no memory control groups)
  */
@@ -130,21 +130,34 @@ export function add_to_page_cache(k: Machine, pfn: number, mapping: address_spac
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const huge = (s.flags[i]! & PG_head) !== 0;
+  const nr = huge ? HPAGE_PMD_NR : 1;
+  if (huge ? xa.find(index, index + nr - 1) >= 0 : xa.load(index) !== 0) return -EEXIST;
   if (huge) xa.store_huge(index, pfn);
   else xa.store(index, pfn);
-  if (xa.nodes !== before && !radix_tree_node_alloc(k, xa.nodes - before, gfp)) {
-    if (huge) xa.erase_huge(index);
-    else xa.erase(index);
-    return -ENOMEM;
-  }
-  const nr = huge ? HPAGE_PMD_NR : 1;
+  const nodes = xa.nodes - before;
   s.refcount[i]! += nr;
   s.mapping[i] = mapping.owner_id;
   s.index[i] = index;
   if (huge) set_compound_mapping(k, pfn, mapping.owner_id, index);
   mapping.nrpages += nr;
   mod_file_pages(k, pfn, nr);
-  return 0;
+  if (nodes === 0 || radix_tree_node_alloc(k, nodes, gfp)) return 0;
+  remove_from_page_cache(k, pfn, mapping);
+  return -ENOMEM;
+}
+
+/** Undoes {@link add_to_page_cache} for a page that the caller has a reference to. */
+function remove_from_page_cache(k: Machine, pfn: number, mapping: address_space): void {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const nr = folio_nr_pages(k.mem, pfn);
+  if (nr === 1) mapping.i_pages.erase(s.index[i]!);
+  else mapping.i_pages.erase_huge(s.index[i]!);
+  mapping.nrpages -= nr;
+  mod_file_pages(k, pfn, -nr);
+  if (nr > 1) set_compound_mapping(k, pfn, 0, 0);
+  s.mapping[i] = 0;
+  s.refcount[i]! -= nr;
 }
 
 /**
@@ -160,16 +173,10 @@ export function filemap_remove_folio(k: Machine, pfn: number): void {
   VM_BUG_ON(folio_mapped(k.mem, pfn), "filemap_remove_folio of a mapped page");
   const xa = mapping.i_pages;
   const before = xa.nodes;
-  const nr = folio_nr_pages(k.mem, pfn);
   VM_BUG_ON(xa.load(s.index[i]!) !== pfn, "page is not at its place in the page cache");
-  if (nr === 1) xa.erase(s.index[i]!);
-  else xa.erase_huge(s.index[i]!);
+  remove_from_page_cache(k, pfn, mapping);
   if (xa.nodes !== before) radix_tree_node_free(k, before - xa.nodes);
-  mapping.nrpages -= nr;
-  mod_file_pages(k, pfn, -nr);
-  if (nr > 1) set_compound_mapping(k, pfn, 0, 0);
-  s.mapping[i] = 0;
-  s.refcount[i]! -= nr - 1;
+  s.refcount[i]!++;
   put_page(k, pfn);
 }
 
@@ -247,10 +254,11 @@ export function filemap_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     if (pfn === 0) return VM_FAULT_OOM;
     const s = k.mem.section(pfn);
     s.flags[pfn & PFN_SECTION_MASK]! |= PG_locked;
-    if (add_to_page_cache(k, pfn, mapping, index, __GFP_DIRECT_RECLAIM) !== 0) {
+    const error = add_to_page_cache(k, pfn, mapping, index, __GFP_DIRECT_RECLAIM);
+    if (error !== 0) {
       folio_unlock(k, pfn);
       put_page(k, pfn);
-      return VM_FAULT_OOM;
+      return error === -EEXIST ? ret | filemap_fault(k, vmf) : VM_FAULT_OOM;
     }
     folio_add_lru(k, pfn);
     s.content[pfn & PFN_SECTION_MASK] = 0;

@@ -44,10 +44,10 @@ import { PGFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { handle_pmd_fault } from "./huge_memory/fault.js";
 import { alloc_page } from "./page_alloc.js";
-import { pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
+import { pmd_huge, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
 import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
-import { lru_cache_add_inactive_or_unevictable } from "./swap.js";
+import { lru_cache_add_inactive_or_unevictable, put_page } from "./swap.js";
 import { do_wp_page } from "./memory/cow.js";
 import { do_fault } from "./memory/fault.js";
 import { do_swap_page } from "./memory/swapin.js";
@@ -77,7 +77,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   const vma = vmf.vma;
   if (vm_flags_test(vma.vm_flags, VM_SHARED)) return VM_FAULT_SIGBUS;
   const table = vmf.table ?? pte_alloc(k, vma.vm_mm, vmf.address);
-  if (table === null) return VM_FAULT_OOM;
+  if (table === null) return pmd_huge(vma.vm_mm, vmf.address) === undefined ? VM_FAULT_OOM : 0;
   vmf.table = table;
   if (vma.vm_userfaultfd_ctx !== null) handle_userfault();
   if (!(vmf.flags & FAULT_FLAG_WRITE) && k.config.mm_forbids_zeropage !== true) {
@@ -87,6 +87,10 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   if (anon_vma_prepare(k, vma) !== 0) return VM_FAULT_OOM;
   const page = alloc_page(k, GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
   if (page === 0) return VM_FAULT_OOM;
+  if (!pte_none(table, vmf.ptei)) {
+    put_page(k, page);
+    return 0;
+  }
   k.mem.section(page).flags[page & PFN_SECTION_MASK]! |= PG_uptodate;
   let entry = vm_page_prot(vma);
   if (vm_flags_test(vma.vm_flags, VM_WRITE)) entry |= _PAGE_RW | _PAGE_DIRTY;

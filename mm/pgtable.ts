@@ -174,16 +174,24 @@ export function pmd_alloc(k: Machine, mm: mm_struct, addr: number): boolean {
   if (!pgd.pud.has(top)) {
     const page = table_page(k);
     if (page === 0) return false;
-    pgd.pud.set(top, page);
-    mm.pgtables_bytes += PAGE_SIZE;
+    if (pgd.pud.has(top)) {
+      free_table_page(k, page, false);
+    } else {
+      pgd.pud.set(top, page);
+      mm.pgtables_bytes += PAGE_SIZE;
+    }
   }
   const mid = Math.floor(addr / PUD_SIZE);
   if (!pgd.pmd.has(mid)) {
     const page = table_page(k);
     if (page === 0) return false;
-    count_table(k, page, 1);
-    pgd.pmd.set(mid, page);
-    mm.pgtables_bytes += PAGE_SIZE;
+    if (pgd.pmd.has(mid)) {
+      free_table_page(k, page, false);
+    } else {
+      count_table(k, page, 1);
+      pgd.pmd.set(mid, page);
+      mm.pgtables_bytes += PAGE_SIZE;
+    }
   }
   return true;
 }
@@ -214,7 +222,8 @@ export function pmd_install(mm: mm_struct, addr: number, table: pte_table): void
 }
 
 /**
- * The table that holds an address's entry; made, with those above it, when missing. Null when there is no memory.
+ * The table that holds an address's entry; made, with those above it, when missing. Null when there is no memory, or
+ * when another task has put a huge entry there meanwhile.
  * @kernel include/linux/mm.h:pte_alloc
  * @fidelity mirrored
  */
@@ -223,6 +232,12 @@ export function pte_alloc(k: Machine, mm: mm_struct, addr: number): pte_table | 
   if (there !== undefined) return there;
   if (!pmd_alloc(k, mm, addr)) return null;
   const table = pte_alloc_one(k);
-  if (table !== null) pmd_install(mm, addr, table);
-  return table;
+  if (table === null) return null;
+  const other = pte_offset(mm, addr);
+  if (other === undefined && pmd_huge(mm, addr) === undefined) {
+    pmd_install(mm, addr, table);
+    return table;
+  }
+  pte_free(k, table);
+  return other ?? null;
 }

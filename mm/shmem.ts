@@ -223,6 +223,7 @@ export function shmem_get_folio(
     if (sgp === SGP_READ) return 0;
     if (sgp === SGP_NOALLOC) return -ENOENT;
     pfn = shmem_alloc_and_add(k, host, index, sgp, vma);
+    if (pfn === -EEXIST) return shmem_get_folio(k, host, index, sgp, vma);
     if (pfn < 0) return pfn;
   }
   if (sgp !== SGP_WRITE && (found || sgp !== SGP_FALLOC)) clear_page(k, pfn);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Runs one schedule: a call, and at the yield points that it meets, the calls of others. */
+import { __GFP_DIRECT_RECLAIM } from "../../include/linux/gfp.js";
 import {
   PF_MEMALLOC,
   PF_MEMALLOC_NOFS,
@@ -13,7 +14,11 @@ import { errnoWords, flagWords, wrongOf } from "./findings.js";
 import type { Event, Injection, Met, Outcome, Run, Wrong } from "./types.js";
 import type { World } from "./world.js";
 
+/** Any allocation that may sleep. */
+export const ALLOCATION = "__alloc_pages";
 const PF_CHECKED = PF_MEMALLOC | PF_MEMALLOC_NOFS | PF_MEMALLOC_NOIO | PF_MEMALLOC_PIN;
+/** Allocations of a call at which others run: later ones come in the same loops. */
+const MOST_ALLOCATIONS = 6;
 /** More yield points than this in one call: it spins until somebody else goes on. */
 const MOST_POINTS = 100;
 
@@ -25,14 +30,18 @@ interface Frame {
   /** Of the points that it has met, and the states in which others left them: what its variables can depend on. */
   readonly past: Digest;
   points: number;
+  allocations: number;
 }
 
-/** Thrown through the model when a run need not go on. */
+/** Thrown through the model when a run need not go on; where from does not matter, and finding out takes time. */
 class Ended extends Error {
   readonly outcome: Outcome;
   readonly wrong: Wrong | null;
   constructor(outcome: Outcome, wrong: Wrong | null = null) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(outcome);
+    Error.stackTraceLimit = stackTraceLimit;
     this.outcome = outcome;
     this.wrong = wrong;
   }
@@ -65,7 +74,7 @@ class Player {
     const team = call.by === "thread" ? this.world.threads : this.world.processes;
     const task = team[n]!;
     const who = call.by === "thread" ? `thread ${String(n + 1)}` : `other process`;
-    const frame: Frame = { call, task, who, past: new Digest(), points: 0 };
+    const frame: Frame = { call, task, who, past: new Digest(), points: 0, allocations: 0 };
     frame.past.text(call.name);
     const flags = task.flags & PF_CHECKED;
     this.frames.push(frame);
@@ -94,6 +103,11 @@ class Player {
     const wrong = wrongOf(error);
     this.say(`${wrong.kind}: ${wrong.what}`, frame);
     return new Ended("wrong", wrong);
+  }
+
+  /** An allocation that may sleep: the first of a call's are yield points. */
+  allocates(): void {
+    if (this.frames.at(-1)!.allocations++ < MOST_ALLOCATIONS) this.meet(ALLOCATION, {});
   }
 
   /** A yield point: those whose turn it is run. */
@@ -149,11 +163,16 @@ export function play(world: World, first: Call, injections: readonly Injection[]
   const player = new Player(world, injections, seen);
   const { hooks } = world.k;
   hooks.yieldPoint = (name, detail) => player.meet(name, detail);
+  hooks.trace = (event, detail) => {
+    if (event === "mm_page_alloc" && Number(detail["gfp_flags"]) & __GFP_DIRECT_RECLAIM) player.allocates();
+  };
+  world.k.tracing = true;
   let outcome: Outcome = "done";
   let wrong: Wrong | null = null;
   try {
     player.run(first);
     hooks.yieldPoint = () => undefined;
+    world.k.tracing = false;
     wrong = broken(world);
     if (wrong !== null) outcome = "wrong";
   } catch (error) {

@@ -44,7 +44,7 @@ export class World {
     this.kernel = kernel;
     this.pages = setup.pages;
     const huge = setup.huge === true;
-    this.k = kernel.boot({ memory: 32 * MIB, cma: 16 * MIB, config: huge ? { thp_enabled: "always" } : {} });
+    this.k = kernel.boot({ memory: 8 * MIB, cma: 4 * MIB, config: huge ? { thp_enabled: "always" } : {} });
     this.sys = kernel.syscalls(this.k);
     kernel.checkMachine(this.k);
     this.gupTest = this.sys.open(GUP_TEST_PATH, O_RDWR);

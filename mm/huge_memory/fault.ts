@@ -33,6 +33,7 @@ import {
   pmd_alloc,
   pmd_huge,
   pte_alloc_page,
+  pte_offset,
   pte_protnone,
   pte_write,
   set_pmd_at,
@@ -58,12 +59,21 @@ export function map_huge_pmd(vma: vm_area_struct, haddr: number, pfn: number, fl
   if (deposit !== 0) vma.vm_mm.pgtables_bytes += PAGE_SIZE;
 }
 
+function pmd_none(mm: mm_struct, haddr: number): boolean {
+  return pte_offset(mm, haddr) === undefined && pmd_huge(mm, haddr) === undefined;
+}
+
 /** @kernel mm/huge_memory.c:__do_huge_pmd_anonymous_page @fidelity mirrored (no userfaultfd) */
 function __do_huge_pmd_anonymous_page(k: Machine, vma: vm_area_struct, haddr: number, page: number): vm_fault_t {
   const pgtable = pte_alloc_page(k);
   if (pgtable === 0) {
     put_page(k, page);
     return VM_FAULT_OOM;
+  }
+  if (!pmd_none(vma.vm_mm, haddr)) {
+    free_table_page(k, pgtable, true);
+    put_page(k, page);
+    return 0;
   }
   const s = k.mem.section(page);
   const i = page & PFN_SECTION_MASK;
@@ -86,6 +96,10 @@ function map_huge_zero_page(k: Machine, vma: vm_area_struct, haddr: number): vm_
     free_table_page(k, pgtable, true);
     count_vm_event(k, THP_FAULT_FALLBACK);
     return VM_FAULT_FALLBACK;
+  }
+  if (!pmd_none(vma.vm_mm, haddr)) {
+    free_table_page(k, pgtable, true);
+    return 0;
   }
   map_huge_pmd(vma, haddr, zero, vm_page_prot(vma) | _PAGE_SPECIAL, pgtable);
   return 0;
