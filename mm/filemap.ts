@@ -120,18 +120,25 @@ function mod_file_pages(k: Machine, pfn: number, n: number): void {
 
 /**
  * Puts a locked page, or a huge one by its head, into a page cache, which takes a reference to each of its pages. 0, or
- * -ENOMEM where the index needs a node, -EEXIST where another task has put one there. `gfp`: how to allocate that node.
+ * -ENOMEM where the index needs a node, -EEXIST where there is anything but `expected` (0 for a hole, or a value entry). `gfp`: how to allocate that node.
  * @kernel mm/filemap.c:__filemap_add_folio, mm/shmem.c:shmem_add_to_page_cache
  * @fidelity mirrored (no memory control groups)
  */
-export function add_to_page_cache(k: Machine, pfn: number, mapping: address_space, index: number, gfp: number): number {
+export function add_to_page_cache(
+  k: Machine,
+  pfn: number,
+  mapping: address_space,
+  index: number,
+  gfp: number,
+  expected = 0,
+): number {
   const xa = mapping.i_pages;
   const before = xa.nodes;
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const huge = (s.flags[i]! & PG_head) !== 0;
   const nr = huge ? HPAGE_PMD_NR : 1;
-  if (huge ? xa.find(index, index + nr - 1) >= 0 : xa.load(index) !== 0) return -EEXIST;
+  if (huge ? xa.find(index, index + nr - 1) >= 0 : xa.load(index) !== expected) return -EEXIST;
   if (huge) xa.store_huge(index, pfn);
   else xa.store(index, pfn);
   const nodes = xa.nodes - before;

@@ -90,12 +90,14 @@ function shmem_set_folio_swapin_error(k: Machine, host: inode, index: number, pf
 function shmem_swapin_locked(k: Machine, host: inode, index: number, pfn: number, entry: swp_entry_t): number {
   const m = k.mem;
   if (!page_test(m, pfn, PG_swapcache) || swap_entry_of(m, pfn) !== entry) return -EEXIST;
-  if (host.i_mapping.i_pages.load(index) !== xa_mk_value(entry)) return -EEXIST;
+  const value = xa_mk_value(entry);
+  if (host.i_mapping.i_pages.load(index) !== value) return -EEXIST;
   if (!page_test(m, pfn, PG_uptodate)) {
     shmem_set_folio_swapin_error(k, host, index, pfn, entry);
     return -EIO;
   }
-  const error = add_to_page_cache(k, pfn, host.i_mapping, index, GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK);
+  const gfp = GFP_HIGHUSER_MOVABLE & GFP_RECLAIM_MASK;
+  const error = add_to_page_cache(k, pfn, host.i_mapping, index, gfp, value);
   if (error !== 0) return error;
   host.shmem!.swapped--;
   shmem_recalc_inode(k, host);
