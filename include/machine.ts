@@ -119,6 +119,9 @@ export interface Machine {
   /** Global events, by vm_event_item of include/linux/vmstat.ts. */
   readonly vm_events: Float64Array;
   totalram_pages: number;
+  /** sysctl vm.min_free_kbytes, and what of it the administrator wrote: -1 for nothing. */
+  min_free_kbytes: number;
+  user_min_free_kbytes: number;
   /** Page frame of the zero page. */
   zero_pfn: number;
   /** Has any zone a MIGRATE_CMA or ZONE_MOVABLE page? */

@@ -12,12 +12,14 @@ import type { Hooks, Machine } from "../include/machine.js";
 import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import { Prng } from "../lib/prng.js";
 import { migrate_holders } from "../mm/fault_holders.js";
+import { hugepage_flags_enabled } from "../mm/huge_memory/policy.js";
+import { set_recommended_min_free_kbytes } from "../mm/khugepaged.js";
 import { OOM_SUBSYS, type oom_subsys } from "../mm/oom_kill.js";
 import {
   build_zonelists,
+  calculate_min_free_kbytes,
   setup_per_zone_lowmem_reserve,
   setup_per_zone_wmarks,
-  zone_set_pageset_high_and_batch,
 } from "../mm/page_alloc/setup.js";
 import { layOut } from "./boot/layout.js";
 import { layOutLike, likeMaxPfn } from "./boot/like.js";
@@ -76,6 +78,8 @@ function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine 
     cpu: 0,
     vm_events: new Float64Array(NR_VM_EVENT_ITEMS),
     totalram_pages: 0,
+    min_free_kbytes: 1024,
+    user_min_free_kbytes: -1,
     zero_pfn: ZERO_PFN,
     page_group_by_mobility_disabled: false,
     fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
@@ -117,8 +121,9 @@ export function boot(options: BootOptions = {}): Machine {
   if (options.like !== undefined) layOutLike(k, options.like);
   else {
     layOut(k, cma, movablecore);
+    calculate_min_free_kbytes(k);
     setup_per_zone_wmarks(k);
-    for (const z of k.zones) zone_set_pageset_high_and_batch(k, z);
+    if (hugepage_flags_enabled(k)) set_recommended_min_free_kbytes(k);
   }
   setup_per_zone_lowmem_reserve(k.nodes[0]!);
   build_zonelists(k);

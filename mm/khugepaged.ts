@@ -15,6 +15,7 @@ import {
   mmap_write_lock,
   mmap_write_unlock,
 } from "../include/linux/mmap_lock.js";
+import { MIGRATE_PCPTYPES, pageblock_nr_pages, ZONE_NORMAL } from "../include/linux/mmzone.js";
 import { task_struct } from "../include/linux/sched.js";
 import { MMF_VM_HUGEPAGE } from "../include/linux/sched/coredump.js";
 import { HPAGE_PMD_NR, PMD_SIZE } from "../include/linux/types.js";
@@ -33,6 +34,7 @@ import {
 } from "./khugepaged/control.js";
 import { collapse_pte_mapped_thp, hpage_collapse_scan_file } from "./khugepaged/file.js";
 import { find_vma } from "./mmap.js";
+import { calculate_min_free_kbytes, nr_free_buffer_pages, setup_per_zone_wmarks } from "./page_alloc/setup.js";
 import { lru_add_drain_all } from "./swap.js";
 
 const SUBSYS = "mm/khugepaged.c";
@@ -69,6 +71,31 @@ function state_of(k: Machine): khugepaged_state {
     k.subsys.set(SUBSYS, state);
   }
   return state;
+}
+
+/**
+ * Raises vm.min_free_kbytes to what lets the allocator keep pageblocks of one type while there are huge pages.
+ * @kernel mm/khugepaged.c:set_recommended_min_free_kbytes
+ * @fidelity mirrored
+ */
+export function set_recommended_min_free_kbytes(k: Machine): void {
+  if (hugepage_flags_enabled(k)) {
+    const nr_zones = k.zones.filter((z) => z.idx <= ZONE_NORMAL && z.present_pages > 0).length;
+    const wanted = pageblock_nr_pages * nr_zones * (2 + MIGRATE_PCPTYPES * MIGRATE_PCPTYPES);
+    const recommended_min = Math.min(wanted, Math.floor(nr_free_buffer_pages(k) / 20)) * 4;
+    k.min_free_kbytes = Math.max(k.min_free_kbytes, recommended_min);
+  } else calculate_min_free_kbytes(k);
+  setup_per_zone_wmarks(k);
+}
+
+/**
+ * Writes /sys/kernel/mm/transparent_hugepage/enabled.
+ * @kernel mm/huge_memory.c:enabled_store
+ * @fidelity mirrored
+ */
+export function enabled_store(k: Machine, value: NonNullable<Machine["config"]["thp_enabled"]>): void {
+  k.config.thp_enabled = value;
+  set_recommended_min_free_kbytes(k);
 }
 
 /** Puts an address space on the list. @kernel mm/khugepaged.c:__khugepaged_enter @fidelity mirrored */

@@ -8,10 +8,12 @@ import {
   __GFP_RECLAIM,
 } from "../include/linux/gfp.js";
 import { __GFP_COMP, __GFP_RECLAIMABLE, GFP_NOWAIT } from "../include/linux/gfp.js";
-import { page_clear, page_set } from "../include/linux/mem_map.js";
+import { page_clear, page_set, page_zone } from "../include/linux/mem_map.js";
 import { PG_slab } from "../include/linux/page-flags.js";
+import { NR_SLAB_RECLAIMABLE } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { __alloc_pages, __free_pages } from "./page_alloc.js";
+import { __mod_node_page_state } from "./vmstat.js";
 
 const SLAB_ORDER = 2;
 /** Objects of 576 bytes in an order-2 slab, and in the single page that is taken when there is none. */
@@ -40,6 +42,11 @@ export function radix_tree_node_cachep(k: Machine): kmem_cache {
   return c;
 }
 
+/** @kernel mm/slab.h:account_slab @fidelity simplified: in pages, without cgroups */
+function account_slab(k: Machine, pfn: number, pages: number): void {
+  __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, NR_SLAB_RECLAIMABLE, pages);
+}
+
 function allocate_slab(k: Machine, c: kmem_cache, flags: number): boolean {
   let gfp = flags | __GFP_NOWARN | __GFP_NORETRY | __GFP_COMP | __GFP_RECLAIMABLE;
   if (gfp & __GFP_DIRECT_RECLAIM) gfp = (gfp | __GFP_NOMEMALLOC) & ~__GFP_RECLAIM;
@@ -51,6 +58,7 @@ function allocate_slab(k: Machine, c: kmem_cache, flags: number): boolean {
     if (pfn === 0) return false;
   }
   page_set(k.mem, pfn, PG_slab);
+  account_slab(k, pfn, 1 << order);
   c.slabs.push(pfn);
   c.orders.push(order);
   c.capacity += order === 0 ? OBJECTS_MIN : OBJECTS;
@@ -84,6 +92,7 @@ export function radix_tree_node_free(k: Machine, n: number): void {
     const order = c.orders.pop()!;
     c.capacity -= order === 0 ? OBJECTS_MIN : OBJECTS;
     page_clear(k.mem, pfn, PG_slab);
+    account_slab(k, pfn, -(1 << order));
     __free_pages(k, pfn, order);
   }
 }

@@ -140,7 +140,8 @@ export function page_char(k: Machine, mm: mm_struct, addr: number): string {
   return page_mapcount(k.mem, pfn) === 1 ? "a" : "c";
 }
 
-function perms(vma: vm_area_struct): string {
+/** As in "rw-p". */
+export function perms(vma: vm_area_struct): string {
   const f = vma.vm_flags;
   const r = vm_flags_test(f, VM_READ) ? "r" : "-";
   const w = vm_flags_test(f, VM_WRITE) ? "w" : "-";

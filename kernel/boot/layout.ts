@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Zones of an x86-64 machine with so much memory, and everything in them free (arch/x86/mm/init.c, mm/page_alloc.c, mm/memblock.c). */
+import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import {
   MAX_ORDER,
   MAX_ORDER_NR_PAGES,
@@ -12,6 +13,7 @@ import {
   pageblock_nr_pages,
   zone,
 } from "../../include/linux/mmzone.js";
+import { PG_reserved } from "../../include/linux/page-flags.js";
 import { NR_VM_ZONE_STAT_ITEMS } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { cma_init_reserved_mem } from "../../mm/cma.js";
@@ -22,6 +24,8 @@ const DMA_END = 4096;
 const DMA32_END = 1 << 20;
 /** Machines of at least 16 MiB keep their first MiB to themselves, as a PC does. */
 export const LOW_RESERVED = 256;
+/** Of these, the page frames that are no memory: the EBDA's page, video memory and ROMs. */
+const LOW_HOLE = 97;
 
 /** Page frames [start, end) of each zone, by zone index; undefined where the machine has no such zone. */
 type Ranges = ([number, number] | undefined)[];
@@ -91,6 +95,15 @@ export function freeRange(k: Machine, z: zone, start: number, end: number, migra
   }
 }
 
+/** These pages belong to the kernel for good. */
+export function markUsed(k: Machine, from: number, to: number): void {
+  for (let pfn = from; pfn < to && pfn < k.mem.max_pfn; pfn++) {
+    const s = k.mem.section(pfn);
+    s.flags[pfn & PFN_SECTION_MASK] = PG_reserved;
+    s.refcount[pfn & PFN_SECTION_MASK] = 1;
+  }
+}
+
 /** Lays out zones and CMA and frees all memory but the first pages. Sizes are pages. */
 export function layOut(k: Machine, cma: number, movablecore: number): void {
   const { max_pfn } = k.mem;
@@ -98,10 +111,12 @@ export function layOut(k: Machine, cma: number, movablecore: number): void {
   const base = count > 0 ? cmaBase(max_pfn, count) : max_pfn;
   const reserved = max_pfn >= DMA_END ? LOW_RESERVED : 2;
   if (base < reserved) throw new BootError(`the CMA area of ${count / 256} MiB does not fit into ${max_pfn / 256} MiB`);
+  markUsed(k, 0, reserved);
   zoneRanges(max_pfn, movablecore).forEach((r, idx) => {
     if (r === undefined) return;
     const z = addZone(k, idx, r[0], r[1]);
     const from = Math.max(r[0], reserved);
+    if (r[0] < reserved && reserved === LOW_RESERVED) z.present_pages -= LOW_HOLE;
     z.managed_pages = r[1] - from;
     const inside = base >= r[0] && base + count <= r[1];
     if (base < r[1] && base + count > r[0] && !inside) {

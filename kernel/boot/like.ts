@@ -27,7 +27,7 @@ import { list_add_tail } from "../../lib/pagelist.js";
 import { cma_init_reserved_mem } from "../../mm/cma.js";
 import { FPI_TO_TAIL, __free_one_page, pristine_of } from "../../mm/page_alloc/freelist.js";
 import { zone_set_pageset_high_and_batch } from "../../mm/page_alloc/setup.js";
-import { addZone, freeRange } from "./layout.js";
+import { addZone, freeRange, markUsed } from "./layout.js";
 import { BootError, type PlacementBoot, type PlacementZone } from "./options.js";
 
 /** Unmovable pages that boot leaves on the first CPU's lists. */
@@ -131,15 +131,6 @@ function pack(k: Machine, plan: Plan, pfn: number, order: number, mt: number, up
     }
     want[order - 1]!--;
     __free_one_page(k.mem, part, plan.z, order - 1, mt, FPI_TO_TAIL);
-  }
-}
-
-/** These pages belong to the kernel for good. */
-function markUsed(k: Machine, from: number, to: number): void {
-  for (let pfn = from; pfn < to && pfn < k.mem.max_pfn; pfn++) {
-    const s = k.mem.section(pfn);
-    s.flags[pfn & PFN_SECTION_MASK] = PG_reserved;
-    s.refcount[pfn & PFN_SECTION_MASK] = 1;
   }
 }
 

@@ -27,24 +27,39 @@ function lowmem_reserve_ratio(idx: number): number {
 }
 
 /**
- * vm.min_free_kbytes for so many pages that user requests can use.
- * @kernel mm/page_alloc.c:calculate_min_free_kbytes
- * @fidelity simplified: khugepaged does not raise it; 0 for a machine below 1 MiB
+ * Pages that kernel and user requests other than for movable memory can have, above the high watermarks.
+ * @kernel mm/page_alloc.c:nr_free_buffer_pages
+ * @fidelity mirrored
  */
-export function calculate_min_free_kbytes(lowmem_pages: number): number {
-  if (lowmem_pages < NO_RESERVE_BELOW) return 0;
-  return Math.min(Math.max(Math.floor(Math.sqrt(lowmem_pages * 4 * 16)), 128), 262144);
+export function nr_free_buffer_pages(k: Machine): number {
+  let sum = 0;
+  for (const z of k.zones) {
+    if (z.idx <= ZONE_NORMAL) sum += Math.max(z.managed_pages - z._watermark[WMARK_HIGH]!, 0);
+  }
+  return sum;
 }
 
 /**
- * Sets the min, low and high watermarks of all zones.
+ * Sets vm.min_free_kbytes by the size of memory, unless the administrator has set it higher.
+ * @kernel mm/page_alloc.c:calculate_min_free_kbytes
+ * @fidelity simplified: 0 for a machine below 1 MiB
+ */
+export function calculate_min_free_kbytes(k: Machine): void {
+  const pages = nr_free_buffer_pages(k);
+  const kbytes = Math.floor(Math.sqrt(pages * 4 * 16));
+  if (pages < NO_RESERVE_BELOW) k.min_free_kbytes = 0;
+  else if (kbytes > k.user_min_free_kbytes) k.min_free_kbytes = Math.min(Math.max(kbytes, 128), 262144);
+}
+
+/**
+ * Sets the min, low and high watermarks of all zones, and by them the sizes of the per-CPU lists.
  * @kernel mm/page_alloc.c:setup_per_zone_wmarks
  * @fidelity mirrored
  */
 export function setup_per_zone_wmarks(k: Machine): void {
   let lowmem_pages = 0;
   for (const z of k.zones) lowmem_pages += z.managed_pages;
-  const pages_min = calculate_min_free_kbytes(lowmem_pages) >> 2;
+  const pages_min = k.min_free_kbytes >> 2;
   for (const z of k.zones) {
     const min = Math.floor((pages_min * z.managed_pages) / Math.max(lowmem_pages, 1));
     const gap = Math.max(min >> 2, Math.floor((z.managed_pages * watermark_scale_factor) / 10000));
@@ -52,7 +67,32 @@ export function setup_per_zone_wmarks(k: Machine): void {
     z._watermark[WMARK_MIN] = min;
     z._watermark[WMARK_LOW] = min + gap;
     z._watermark[WMARK_HIGH] = min + 2 * gap;
+    zone_set_pageset_high_and_batch(k, z);
   }
+}
+
+/**
+ * Writes vm.min_free_kbytes.
+ * @kernel mm/page_alloc.c:min_free_kbytes_sysctl_handler
+ * @fidelity mirrored
+ */
+export function min_free_kbytes_sysctl_handler(k: Machine, kbytes: number): void {
+  k.user_min_free_kbytes = k.min_free_kbytes = kbytes;
+  setup_per_zone_wmarks(k);
+}
+
+/**
+ * Pages that dirty and available memory are counted without: high watermarks, and what zones hold back.
+ * @kernel mm/page_alloc.c:calculate_totalreserve_pages
+ * @fidelity mirrored; worked out when asked for
+ */
+export function totalreserve_pages(k: Machine): number {
+  let sum = 0;
+  for (const z of k.zones) {
+    const held = Math.max(...z.lowmem_reserve.slice(z.idx));
+    sum += Math.min(held + z._watermark[WMARK_HIGH]! + z.watermark_boost, z.managed_pages);
+  }
+  return sum;
 }
 
 /**

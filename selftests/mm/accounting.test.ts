@@ -18,7 +18,7 @@ const window = FIXTURE("window");
 
 /** CommitLimit and Committed_AS of /proc/meminfo, in pages. */
 function meminfo(t: T): { limit: number; committed: number; total: number } {
-  const { CommitLimit, Committed_AS, MemTotal } = t.kernel.meminfo_proc_show(t.k);
+  const { CommitLimit, Committed_AS, MemTotal } = t.kernel.meminfo(t.k);
   return { limit: CommitLimit / 4, committed: Committed_AS / 4, total: MemTotal / 4 };
 }
 

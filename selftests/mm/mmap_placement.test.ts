@@ -174,7 +174,7 @@ describe("stacks", () => {
       "what may be promised",
       (t) => {
         Object.assign(t.k.config, { overcommit_memory: OVERCOMMIT_NEVER, admin_reserve_kbytes: 0 });
-        t.k.config.overcommit_kbytes = t.kernel.meminfo_proc_show(t.k).Committed_AS + 10 * 4;
+        t.k.config.overcommit_kbytes = t.kernel.meminfo(t.k).Committed_AS + 10 * 4;
       },
     ],
   ];

@@ -44,7 +44,7 @@ function readOnly(t: T, page: number): void {
 
 /** Pages that are promised to somebody: Committed_AS. */
 function promised(t: T): number {
-  return t.kernel.meminfo_proc_show(t.k).Committed_AS / 4;
+  return t.kernel.meminfo(t.k).Committed_AS / 4;
 }
 
 const rows: readonly ErrnoRow[] = [

@@ -52,7 +52,7 @@ describe("swap: swapoff() errnos", () => {
     t.k.config.overcommit_memory = 2;
     map(t, 0, Math.floor(t.k.totalram_pages / 2) + 100);
     expect(t.sys.swapoff(DEV)).to.equal(-ENOMEM);
-    expect(t.kernel.meminfo_proc_show(t.k).SwapTotal, "it is swapped to as before").to.equal(4092);
+    expect(t.kernel.meminfo(t.k).SwapTotal, "it is swapped to as before").to.equal(4092);
     expect(t.sys.munmap(at(0), bytes(200))).to.equal(0);
     expect(t.sys.swapoff(DEV)).to.equal(0);
   });
@@ -60,14 +60,14 @@ describe("swap: swapoff() errnos", () => {
 
 describe("swap: areas", () => {
   TEST("an area counts in SwapTotal and CommitLimit, and no longer when it is gone", (t) => {
-    const before = t.kernel.meminfo_proc_show(t.k);
+    const before = t.kernel.meminfo(t.k);
     swapTo(t, RAMDISK);
-    const during = t.kernel.meminfo_proc_show(t.k);
+    const during = t.kernel.meminfo(t.k);
     expect([during.SwapTotal, during.SwapFree, during.CommitLimit - before.CommitLimit]).to.deep.equal([
       4092, 4092, 4092,
     ]);
     expect(t.sys.swapoff("/dev/ram0")).to.equal(0);
-    expect(t.kernel.meminfo_proc_show(t.k)).to.deep.equal(before);
+    expect(t.kernel.meminfo(t.k)).to.deep.equal(before);
   });
 
   TEST("promises may reach beyond memory by what swap has room for", (t) => {

@@ -172,10 +172,10 @@ describe("thp: fork", () => {
 describe("thp: mlock and pressure", () => {
   TEST_F(huge, "mlock of all of it counts 512 pages; munlock of a part splits the entry and lets all go", (t) => {
     expect(t.sys.mlock(at(0), bytes(HUGE))).to.equal(0);
-    expect(events(t, "unevictable_pgmlocked")).to.deep.equal({ unevictable_pgmlocked: 512 });
+    expect(events(t, "unevictable_pgs_mlocked")).to.deep.equal({ unevictable_pgs_mlocked: 512 });
     expect(t.sys.munlock(at(3), bytes(1))).to.equal(0);
     expect(drawing(t, 0, HUGE)).to.equal("512T");
-    expect(events(t, "unevictable_pgmunlocked")).to.deep.equal({ unevictable_pgmunlocked: 512 });
+    expect(events(t, "unevictable_pgs_munlocked")).to.deep.equal({ unevictable_pgs_munlocked: 512 });
   });
 
   TEST_F(

@@ -52,7 +52,7 @@ export function incore(t: T, page: number, pages: number): string {
 
 /** Pages of swap in use, as /proc/meminfo tells. */
 export function swapUsed(t: T): number {
-  const { SwapTotal, SwapFree } = t.kernel.meminfo_proc_show(t.k);
+  const { SwapTotal, SwapFree } = t.kernel.meminfo(t.k);
   return (SwapTotal - SwapFree) / 4;
 }
 
