@@ -6,6 +6,7 @@ import { compareHostCommand } from "./commands/compare-host.js";
 import { addEvaluate } from "./commands/evaluate.js";
 import { addExplore } from "./commands/explore.js";
 import { replayCommand } from "./commands/replay.js";
+import { addShow } from "./commands/show.js";
 import { addVariant } from "./commands/variant.js";
 import { describeFailure, EXIT_BAD_INPUT, oneLine } from "./errors.js";
 import { quietOnClosedPipe, wantsColour } from "./output.js";
@@ -33,6 +34,7 @@ export function makeProgram(): Command {
   addEvaluate(program);
   addExplore(program);
   replayCommand(program);
+  addShow(program);
   compareHostCommand(program);
   addCampaign(program);
   addVariant(program);

@@ -1,9 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What the program writes: files whole or not at all, a standard output that may close early, colour where wanted. */
-import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import pc from "picocolors";
 import { UserError } from "./errors.js";
+
+/** Bytes of a file with holes between them. */
+export interface Extent {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What a file is to hold. */
+export type Content = string | readonly Extent[];
+
+function writeContent(path: string, content: Content): void {
+  if (typeof content === "string") {
+    writeFileSync(path, content);
+    return;
+  }
+  const fd = openSync(path, "w");
+  try {
+    for (const { at, bytes } of content) {
+      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
 
 interface Staged {
   readonly temporary: string[];
@@ -31,9 +55,9 @@ function unstage(staged: Staged, withFolders: boolean): void {
 }
 
 /** Writes each file beside its place; where one cannot be, nothing is left behind. */
-function stage(files: ReadonlyMap<string, string>): Staged {
+function stage(files: ReadonlyMap<string, Content>): Staged {
   const staged: Staged = { temporary: [], folders: [] };
-  for (const [path, text] of files) {
+  for (const [path, content] of files) {
     try {
       const made = mkdirSync(dirname(path), { recursive: true });
       if (made !== undefined) staged.folders.push(made);
@@ -41,7 +65,7 @@ function stage(files: ReadonlyMap<string, string>): Staged {
         throw Object.assign(new Error(), { code: "EISDIR" });
       const temporary = join(dirname(path), `.${basename(path)}.${String(process.pid)}.tmp`);
       staged.temporary.push(temporary);
-      writeFileSync(temporary, text);
+      writeContent(temporary, content);
     } catch (error) {
       unstage(staged, true);
       throw unwritable(path, error);
@@ -56,7 +80,7 @@ export function checkWritable(paths: readonly string[]): void {
 }
 
 /** Writes all files, or none of them: each to a temporary file beside its place, then renamed. */
-export function writeFiles(files: ReadonlyMap<string, string>): void {
+export function writeFiles(files: ReadonlyMap<string, Content>): void {
   const staged = stage(files);
   for (const [i, path] of [...files.keys()].entries()) {
     try {
@@ -69,8 +93,8 @@ export function writeFiles(files: ReadonlyMap<string, string>): void {
 }
 
 /** Writes one file, whole or not at all. */
-export function writeFileWhole(path: string, text: string): void {
-  writeFiles(new Map([[path, text]]));
+export function writeFileWhole(path: string, content: Content): void {
+  writeFiles(new Map([[path, content]]));
 }
 
 /** A reader that goes away (`| head`) ends the program quietly. */

@@ -17,6 +17,8 @@ export interface ReplayOptions {
   readonly onGuestMemory?: "none" | "after-mmap" | "after-populate";
   /** Which advice; MADV_NOMOVABLE by default. */
   readonly advice?: number;
+  /** The last line of the recording to replay; all of it by default. */
+  readonly until?: number;
 }
 
 export interface GuestMemory {
@@ -42,6 +44,8 @@ export interface WorkloadDivergence {
 
 export interface ReplayedProgram {
   readonly task: Task;
+  /** All of its processes, by their pids in the recording. */
+  readonly tasks: ReadonlyMap<number, Task>;
   readonly mm: mm_struct;
   /** The largest shared mapping of a memfd: the memory that QEMU gave its guest. Null in a program without one. */
   readonly guest: GuestMemory | null;
@@ -80,7 +84,7 @@ class Replay {
   killedAt: number | null = null;
   readonly task: Task;
   readonly mm: mm_struct;
-  private readonly x: CallContext;
+  readonly x: CallContext;
   private readonly workload: Workload;
   private readonly plan: GuestPlan | null;
   private readonly options: ReplayOptions;
@@ -98,9 +102,13 @@ class Replay {
 
   run(): void {
     const { events } = this.workload.strace;
-    for (let i = 0; i < events.length && this.killedAt === null; i++) this.event(i);
+    const until = this.options.until ?? Infinity;
+    let i = 0;
+    for (; i < events.length && events[i]!.line <= until && this.killedAt === null; i++) this.event(i);
     const { plan } = this;
-    if (this.killedAt === null && plan?.populatedBy === null) this.advise("after-populate", events.at(-1)?.line ?? 0);
+    if (this.killedAt === null && i === events.length && plan?.populatedBy === null) {
+      this.advise("after-populate", events.at(-1)?.line ?? 0);
+    }
     this.x.k.current = this.task;
   }
 
@@ -215,6 +223,7 @@ export function replayProgram(
   r.run();
   return {
     task: r.task,
+    tasks: r.x.tasks,
     mm: r.mm,
     guest: r.guest,
     replayed: r.made,
