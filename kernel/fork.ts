@@ -15,11 +15,12 @@ import {
 import { mm_struct, type vm_area_struct } from "../include/linux/mm_types.js";
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
 import { RLIMIT_STACK, task_struct } from "../include/linux/sched.js";
-import { MMF_DISABLE_THP, MMF_VM_MERGEABLE } from "../include/linux/sched/coredump.js";
+import { MMF_DISABLE_THP } from "../include/linux/sched/coredump.js";
 import { PAGE_ALIGN } from "../include/linux/types.js";
 import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
 import { khugepaged_exit, khugepaged_fork } from "../mm/khugepaged.js";
+import { ksm_exit, ksm_fork } from "../mm/ksm.js";
 import { mm_put_huge_zero_page } from "../mm/huge_memory/zero.js";
 import { copy_page_range } from "../mm/memory.js";
 import { exit_mmap, vm_stat_account } from "../mm/mmap.js";
@@ -69,7 +70,7 @@ function inherit(mm: mm_struct, from: mm_struct): void {
 /**
  * Copies an address space: every VMA but those of MADV_DONTFORK, with their page tables.
  * @kernel kernel/fork.c:dup_mmap
- * @fidelity simplified: KSM learns of the child through its MMF_ flag
+ * @fidelity mirrored
  * @returns 0, -ENOMEM, -EINTR when a fatal signal is pending
  */
 export function dup_mmap(k: Machine, mm: mm_struct, oldmm: mm_struct): number {
@@ -79,7 +80,7 @@ export function dup_mmap(k: Machine, mm: mm_struct, oldmm: mm_struct): number {
   mm.data_vm = oldmm.data_vm;
   mm.exec_vm = oldmm.exec_vm;
   mm.stack_vm = oldmm.stack_vm;
-  mm.flags |= oldmm.flags & MMF_VM_MERGEABLE;
+  ksm_fork(k, mm, oldmm);
   khugepaged_fork(k, mm, oldmm);
   let retval = 0;
   for (const mpnt of oldmm.mm_mt) {
@@ -151,6 +152,7 @@ export function mmget(mm: mm_struct): void {
  */
 export function mmput(k: Machine, mm: mm_struct): void {
   if (--mm.mm_users > 0) return;
+  ksm_exit(k, mm);
   khugepaged_exit(k, mm);
   exit_mmap(k, mm);
   mm_put_huge_zero_page(k, mm);

@@ -17,5 +17,6 @@ export { checkExit, checkMachine } from "./check.js";
 export { add_swap_device } from "./devices.js";
 export { syscalls } from "./syscalls.js";
 export { enabled_store, khugepaged_do_scan } from "../mm/khugepaged.js";
+export { ksm_scan_thread, ksm_show, ksm_store } from "../mm/ksm.js";
 export { min_free_kbytes_sysctl_handler } from "../mm/page_alloc/setup.js";
 export { _install_special_mapping } from "../mm/mmap/special.js";

@@ -318,9 +318,13 @@ function madvise_vma_behavior(
       new_flags = vm_flags_andnot(new_flags, VM_DONTDUMP);
       break;
     case MADV_MERGEABLE:
-    case MADV_UNMERGEABLE:
-      new_flags = ksm_madvise(k, vma, behavior, new_flags);
+    case MADV_UNMERGEABLE: {
+      const ksm = { vm_flags: new_flags };
+      const error = ksm_madvise(k, vma, start, end, behavior, ksm);
+      if (error) return error === -ENOMEM ? -EAGAIN : error;
+      new_flags = ksm.vm_flags;
       break;
+    }
     case MADV_HUGEPAGE:
       new_flags = vm_flags_or(vm_flags_andnot(new_flags, VM_NOHUGEPAGE), VM_HUGEPAGE);
       khugepaged_enter_vma(k, vma, new_flags);

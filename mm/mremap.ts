@@ -19,7 +19,15 @@ import { PAGE_ALIGN, PAGE_SIZE, PMD_SIZE, offset_in_page, ulongLess, type ulong 
 import { vm_flags_andnot, vm_flags_or, vm_flags_test } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from "../uapi/errno.js";
-import { MAP_FIXED, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "../uapi/mman-common.js";
+import {
+  MADV_UNMERGEABLE,
+  MAP_FIXED,
+  MAP_SHARED,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+} from "../uapi/mman-common.js";
+import { ksm_madvise } from "./ksm.js";
 import { mm_populate } from "./gup.js";
 import {
   __vma_adjust,
@@ -137,6 +145,8 @@ function move_vma_prepare(k: Machine, vma: vm_area_struct, addr: number, len: nu
   let err = 0;
   if (split_before) err = vma.vm_ops?.may_split?.(k, vma, addr) ?? 0;
   if (!err && split_after) err = vma.vm_ops?.may_split?.(k, vma, addr + len) ?? 0;
+  if (err) return err;
+  err = ksm_madvise(k, vma, addr, addr + len, MADV_UNMERGEABLE, { vm_flags: vma.vm_flags });
   if (err) return err;
   if (flags & MREMAP_DONTUNMAP && vm_flags_test(vma.vm_flags, VM_LOCKED)) {
     if (split_before) err = split_vma(k, mm, vma, addr, 1);

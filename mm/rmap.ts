@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The reverse map: from a page to the entries that map it (mm/rmap.c). What takes mappings away is in mm/rmap/. */
-import { not_modelled, VM_BUG_ON } from "../include/linux/bug.js";
+import { VM_BUG_ON } from "../include/linux/bug.js";
 import type { address_space } from "../include/linux/fs.js";
 import {
   compound_head,
@@ -32,6 +32,7 @@ import { PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import { NR_ANON_MAPPED, NR_FILE_MAPPED } from "../include/linux/vmstat.js";
 import { deferred_split_huge_page } from "./huge_memory/deferred.js";
+import { rmap_walk_ksm } from "./ksm.js";
 import { mlock_folio, munlock_page } from "./mlock.js";
 import { find_mergeable_anon_vma } from "./mmap.js";
 import {
@@ -222,8 +223,8 @@ export function page_add_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct,
   VM_BUG_ON(!first && (s.flags[i]! & PG_anon_exclusive) !== 0, "an exclusive page is mapped again");
   if (first) {
     if (!compound) mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
-    __page_set_anon_rmap(k, pfn, vma, address, (flags & RMAP_EXCLUSIVE) !== 0);
-  } else {
+    if (!(s.flags[i]! & PG_ksm)) __page_set_anon_rmap(k, pfn, vma, address, (flags & RMAP_EXCLUSIVE) !== 0);
+  } else if (!(s.flags[i]! & PG_ksm)) {
     const av = page_owner_of(k.mem, pfn) as anon_vma;
     VM_BUG_ON(av.root !== vma.anon_vma?.root, "page belongs to another anon_vma tree");
   }
@@ -333,7 +334,7 @@ export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, ad
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_tail) !== 0, "rmap_walk of a tail page");
-  if (s.flags[i]! & PG_ksm) not_modelled("mm/ksm.c: rmap_walk_ksm");
+  if (s.flags[i]! & PG_ksm) return rmap_walk_ksm(k, pfn, one);
   const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
   if (owner === undefined) return;
   const index = s.index[i]!;

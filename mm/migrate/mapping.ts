@@ -27,6 +27,7 @@ import {
 import { NR_FILE_PAGES, NR_SHMEM, NR_SWAPCACHE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { EAGAIN } from "../../uapi/errno.js";
+import { folio_migrate_ksm } from "../ksm.js";
 import { replace_in_swap_cache } from "../swap_state.js";
 import { __mod_node_page_state } from "../vmstat.js";
 import type { migrate_attempt } from "./attempt.js";
@@ -116,7 +117,7 @@ export function folio_migrate_flags(k: Machine, newfolio: number, folio: number)
   const s = k.mem.section(folio);
   const i = folio & PFN_SECTION_MASK;
   const flags = s.flags[i]!;
-  if (flags & PG_ksm) not_modelled("mm/migrate.c: folio_migrate_flags of a KSM page");
+  if (flags & PG_ksm) folio_migrate_ksm(k, newfolio, folio);
   let moved = flags & (CARRIED | PG_dirty);
   if (flags & PG_active) {
     VM_BUG_ON((flags & PG_unevictable) !== 0, "a page both active and unevictable");

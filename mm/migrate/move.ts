@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
-import { not_modelled } from "../../include/linux/bug.js";
 import { PFN_SECTION_MASK, folio_mapped, folio_nr_pages, page_test, page_zone } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS, type free_page_t, type new_page_t } from "../../include/linux/migrate.js";
 import {
@@ -14,7 +13,6 @@ import { page_list } from "../../include/linux/mmzone.js";
 import {
   PG_active,
   PG_head,
-  PG_ksm,
   PG_locked,
   PG_swapbacked,
   PG_unevictable,
@@ -131,7 +129,6 @@ function __unmap_and_move<T>(c: migrate_control<T>, src: number, dst: number, fo
   const d = m.section(dst);
   const j = dst & PFN_SECTION_MASK;
   if (!lock_source(c, src, force)) return -EAGAIN;
-  if (s.flags[i]! & PG_ksm) not_modelled("mm/migrate.c: migrating a KSM page");
   let rc = wait_for_writeback(c, src, force);
   if (rc === 0) {
     if (d.flags[j]! & PG_locked) {
