@@ -22,9 +22,9 @@ export function scan(t: T, rounds = 3): void {
 /** Maps pages of the window and writes to each its letter; "-" is left alone. */
 export function fill(t: T, page: number, letters: string): void {
   map(t, page, letters.length);
-  [...letters].forEach((letter, i) => {
-    if (letter !== "-") touch(t, page + i, 1, letter.charCodeAt(0));
-  });
+  for (let i = 0; i < letters.length; i++) {
+    if (letters[i] !== "-") touch(t, page + i, 1, letters.charCodeAt(i));
+  }
 }
 
 /** The same, advised to be merged. */
