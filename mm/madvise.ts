@@ -65,7 +65,7 @@ import { faultin_vma_page_range, get_user_pages_unlocked } from "./gup.js";
 import { khugepaged_enter_vma, madvise_collapse } from "./khugepaged.js";
 import { ksm_madvise } from "./ksm.js";
 import { madvise_cold, madvise_free_single_vma } from "./madvise/pages.js";
-import { force_shm_swapin_readahead, swapin_walk } from "./madvise/willneed.js";
+import { read_swap_ahead } from "./madvise/willneed.js";
 import { zap_page_range_single } from "./memory.js";
 import { __split_vma, find_vma, vma_is_shared_maywrite, vma_lookup, vma_merge } from "./mmap.js";
 
@@ -140,12 +140,8 @@ function split_for_advice(k: Machine, vma: vm_area_struct, addr: number, new_bel
 function madvise_willneed(k: Machine, vma: vm_area_struct, w: madvise_walk, start: number, end: number): number {
   w.prev = vma;
   const f = vma.vm_file;
-  if (f === null) {
-    swapin_walk(k, vma, start, end);
-    return 0;
-  }
-  if (f.f_inode.shmem !== null) {
-    force_shm_swapin_readahead(k, vma, start, end);
+  if (f === null || f.f_inode.shmem !== null) {
+    read_swap_ahead(k, vma, start, end);
     return 0;
   }
   const mm = vma.vm_mm;

@@ -85,6 +85,5 @@ export function pmd_migration_entry_wait(k: Machine, mm: mm_struct, address: num
   if (pmd === undefined || !(pmd.flags & _PAGE_MIGRATION)) return;
   k.hooks.yieldPoint("migration_entry_wait", { address, pfn: pmd.pfn });
   const now = pmd_huge(mm, address);
-  if (now !== undefined && now.flags & _PAGE_MIGRATION)
-    would_wait("migration_entry_wait");
+  if (now !== undefined && now.flags & _PAGE_MIGRATION) would_wait("migration_entry_wait");
 }

@@ -25,7 +25,7 @@ function read_slot(k: Machine, entry: swp_entry_t): void {
  * @kernel mm/madvise.c:swapin_walk_pmd_entry
  * @fidelity mirrored: devices are done when this returns
  */
-export function swapin_walk(k: Machine, vma: vm_area_struct, start: number, end: number): void {
+function swapin_walk(k: Machine, vma: vm_area_struct, start: number, end: number): void {
   const mm = vma.vm_mm;
   if (mm.rss_stat[MM_SWAPENTS] !== 0) {
     const last = Math.floor((end - 1) / PMD_SIZE);
@@ -47,7 +47,7 @@ export function swapin_walk(k: Machine, vma: vm_area_struct, start: number, end:
  * @kernel mm/madvise.c:force_shm_swapin_readahead
  * @fidelity mirrored: devices are done when this returns
  */
-export function force_shm_swapin_readahead(k: Machine, vma: vm_area_struct, start: number, end: number): void {
+function force_shm_swapin_readahead(k: Machine, vma: vm_area_struct, start: number, end: number): void {
   const { i_pages } = vma.vm_file!.f_mapping;
   const last = linear_page_index(vma, end + PAGE_SIZE - 1);
   i_pages.forEach(linear_page_index(vma, start), Math.min(last, 2 ** 32 - 1), (_index, value) => {
@@ -55,4 +55,10 @@ export function force_shm_swapin_readahead(k: Machine, vma: vm_area_struct, star
   });
   end_swap_reads(k);
   lru_add_drain(k);
+}
+
+/** Starts to read what of a range without a file, or of a shmem file, is in swap. */
+export function read_swap_ahead(k: Machine, vma: vm_area_struct, start: number, end: number): void {
+  if (vma.vm_file === null) swapin_walk(k, vma, start, end);
+  else force_shm_swapin_readahead(k, vma, start, end);
 }

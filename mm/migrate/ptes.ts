@@ -94,6 +94,5 @@ export function migration_entry_wait(k: Machine, mm: mm_struct, address: number)
   const i = pte_index(address);
   if (table === undefined || !(table.flags[i]! & _PAGE_MIGRATION)) return;
   k.hooks.yieldPoint("migration_entry_wait", { address, pfn: table.pfn[i] });
-  if (table.flags[i]! & _PAGE_MIGRATION)
-    would_wait("migration_entry_wait");
+  if (table.flags[i]! & _PAGE_MIGRATION) would_wait("migration_entry_wait");
 }
