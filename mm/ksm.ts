@@ -23,7 +23,7 @@ import { unmerge_ksm_pages } from "./ksm/break.js";
 import { drop_slot, ksm_do_scan } from "./ksm/scan.js";
 import { KSM_RUN_MERGE, KSM_RUN_UNMERGE, ksm_mm_slot, ksm_state_of } from "./ksm/state.js";
 
-export { folio_migrate_ksm, rmap_walk_ksm } from "./ksm/rmap.js";
+export { folio_migrate_ksm, ksm_might_need_to_copy, rmap_walk_ksm } from "./ksm/rmap.js";
 export { ksm_show, ksm_store } from "./ksm/sysfs.js";
 
 const NOT_MERGEABLE = vm_flags_or(

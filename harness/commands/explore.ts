@@ -21,6 +21,7 @@ const HELP = `
 Runs every call of a table and, at each place where it may sleep or drop mmap_lock, every call of
 other tasks: threads of the same process, and another process that maps the same file. After each
 schedule the machine's invariants are checked. PATCH is as for patchproof evaluate.
+With --depth 2 other tasks make two calls in a schedule, which takes some minutes.
 
 A schedule is SETUP: CALL, N=CALL: the first call, and what runs when yield point N, counted from
 0 over all tasks, is met. SETUP+advice is the set-up with MADV_NOMOVABLE given.
@@ -45,7 +46,7 @@ export function addExplore(program: Command): void {
       parseNames(text, "--variants"),
     )
     .option("--setups <list>", "set-ups, by name (default: all)", (text) => parseNames(text, "--setups"))
-    .option("--depth <n>", "calls of other tasks in a schedule", (text) => parseCount(text, "--depth", 1, 4), 2)
+    .option("--depth <n>", "calls of other tasks in a schedule", (text) => parseCount(text, "--depth", 1, 4), 1)
     .option("--schedule <text>", "run one schedule and say what happens")
     .option("--jobs <n>", "workers", (text) => parseCount(text, "--jobs", 1, 256), availableParallelism())
     .option("--json", "print the report as JSON")

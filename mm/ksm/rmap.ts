@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** KSM pages for the reverse map and for migration (mm/ksm.c). */
-import type { vm_area_struct } from "../../include/linux/mm_types.js";
+import { page_owner_of, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { linear_page_index } from "../../include/linux/mm.js";
+import type { anon_vma, vm_area_struct } from "../../include/linux/mm_types.js";
+import { PG_ksm, PG_uptodate } from "../../include/linux/page-flags.js";
 import type { Machine } from "../../include/machine.js";
+import { KSM_RUN_UNMERGE, ksm_state_of } from "./state.js";
 import { page_stable_node, set_page_stable_node } from "./stable.js";
 
 /**
@@ -33,4 +37,21 @@ export function folio_migrate_ksm(k: Machine, newfolio: number, folio: number): 
   node.kpfn = newfolio;
   set_page_stable_node(k, newfolio, node);
   set_page_stable_node(k, folio, null);
+}
+
+/**
+ * Must a page of the swap cache be copied before it is mapped here: was it merged, or of another anon_vma, when it went
+ * to swap?
+ * @kernel mm/ksm.c:ksm_might_need_to_copy
+ * @fidelity simplified: says so, and copies nothing
+ */
+export function ksm_might_need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): boolean {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_ksm) {
+    return page_stable_node(k, pfn) === null || ksm_state_of(k).run === KSM_RUN_UNMERGE;
+  }
+  const owner = page_owner_of(k.mem, pfn);
+  if (owner?.is_anon !== true || !(s.flags[i]! & PG_uptodate)) return false;
+  return s.index[i] !== linear_page_index(vma, address) >>> 0 || (owner as anon_vma).root !== vma.anon_vma?.root;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Faults on entries that are neither empty nor present (mm/memory.c: do_swap_page). */
-import { VM_BUG_ON } from "../../include/linux/bug.js";
+import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
 import { page_test, PageAnon, PFN_SECTION_MASK, swap_entry_of } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
@@ -28,6 +28,7 @@ import {
 import {
   PG_anon_exclusive,
   PG_locked,
+  PG_ksm,
   PG_lru,
   PG_mlocked,
   PG_swapbacked,
@@ -47,6 +48,7 @@ import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { PGMAJFAULT } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { folio_lock_or_retry, folio_unlock } from "../filemap.js";
+import { ksm_might_need_to_copy } from "../ksm.js";
 import { migration_entry_wait } from "../migrate.js";
 import { alloc_page } from "../page_alloc.js";
 import { end_swap_reads, swap_readpage } from "../page_io.js";
@@ -112,7 +114,7 @@ function map_swapped(k: Machine, vmf: vm_fault, pfn: number, si: swap_info_struc
   let ret = 0;
   let pte = vm_page_prot(vma);
   let rmap_flags = RMAP_NONE;
-  if (exclusive || s.refcount[i] === 1) {
+  if (!(s.flags[i]! & PG_ksm) && (exclusive || s.refcount[i] === 1)) {
     if (vmf.flags & FAULT_FLAG_WRITE) {
       pte |= _PAGE_DIRTY;
       if (vm_flags_test(vma.vm_flags, VM_WRITE)) pte |= _PAGE_RW;
@@ -170,6 +172,7 @@ function do_swap_in(k: Machine, vmf: vm_fault, si: swap_info_struct): vm_fault_t
       put_swapped(k, pfn, true);
       return ret;
     }
+    if (ksm_might_need_to_copy(k, pfn, vma, vmf.address)) not_modelled("mm/ksm.c: ksm_might_need_to_copy");
     if (vmf.flags & FAULT_FLAG_WRITE && !(s.flags[i]! & PG_lru)) lru_add_drain(k);
   } else {
     s.flags[i]! |= PG_locked;
@@ -189,7 +192,7 @@ function do_swap_in(k: Machine, vmf: vm_fault, si: swap_info_struct): vm_fault_t
  * Handles a fault on an entry that is neither empty nor present: waits for a migration, or brings a page back from swap.
  * mmap_lock has been dropped when VM_FAULT_RETRY is returned: the page was still being read.
  * @kernel mm/memory.c:do_swap_page
- * @fidelity mirrored (no KSM, hardware poison, userfaultfd or device memory)
+ * @fidelity mirrored (no copies of KSM pages, hardware poison, userfaultfd or device memory)
  */
 export function do_swap_page(k: Machine, vmf: vm_fault): vm_fault_t {
   if (vmf.orig_flags & _PAGE_MIGRATION) {
