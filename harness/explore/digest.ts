@@ -3,6 +3,7 @@
 import type { address_space } from "../../include/linux/fs.js";
 import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import type { mm_struct, vm_area_struct } from "../../include/linux/mm_types.js";
+import { vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 
 /** FNV-1a, 32 bits at a time. */
@@ -48,7 +49,7 @@ function vma(d: Digest, known: Identities, v: vm_area_struct): void {
   d.add(identity(known, v));
   d.wide(v.vm_start);
   d.wide(v.vm_end);
-  d.text(String(v.vm_flags));
+  d.wide(vm_flags_value(v.vm_flags));
   d.add(v.anon_vma === null ? 0 : 1);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What an exception of the model or a flag says, in words. */
 import { PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN } from "../../include/linux/sched.js";
-import * as errnos from "../../uapi/errno.js";
+import { errnoNames } from "../../uapi/errno.js";
 import type { FindingKind, Wrong } from "./types.js";
 
 const FLAGS = { PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN };
@@ -17,11 +17,9 @@ export function flagWords(flags: number): string {
     .join(", ");
 }
 
-const names = new Map(Object.entries(errnos).map(([name, n]) => [-n, name]));
-
 /** A result of a call: "-ENOMEM", "0", "signal SIGSEGV". */
 export function errnoWords(result: unknown): string {
-  if (typeof result === "number") return result < 0 ? `-${names.get(result) ?? String(-result)}` : String(result);
+  if (typeof result === "number") return result < 0 ? `-${errnoNames[-result] ?? String(-result)}` : String(result);
   if (typeof result !== "object" || result === null) return String(result);
   if ("sig" in result) return `by signal ${String(result.sig)}`;
   return "val" in result ? `the byte ${String(result.val)}` : "";

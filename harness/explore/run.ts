@@ -84,9 +84,8 @@ async function runOne(variants: readonly ChosenVariant[], s: Schedule): Promise<
     const { wrong } = run;
     if (wrong !== null) status = 1;
     const ending = wrong === null ? ENDINGS[run.outcome] : [`${wrong.kind}: ${wrong.what}`, ...wrong.where].join(" < ");
-    process.stdout.write(
-      `${[`${name}:`, ...eventLines(run.events).map((line) => `  ${line}`), `  ${ending}`, ""].join("\n")}`,
-    );
+    const lines = [...eventLines(run.events), ending].map((line) => `  ${line}`);
+    process.stdout.write(`${name}:\n${lines.join("\n")}\n`);
   }
   return status;
 }
