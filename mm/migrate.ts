@@ -125,7 +125,7 @@ function note_failed<T>(c: migrate_control<T>, st: migrate_pages_stats, page: nu
 
 /**
  * Counts the outcome of one attempt, and says where the page goes now.
- * @returns true: the call ends with -ENOMEM
+ * @returns the -errno that the call ends with, or 0: it goes on
  */
 function migrate_pages_result<T>(
   c: migrate_control<T>,
@@ -135,7 +135,7 @@ function migrate_pages_result<T>(
   rc: number,
   is_thp: boolean,
   nr_subpages: number,
-): boolean {
+): number {
   const { k } = c;
   const nosplit = c.reason === MR_NUMA_MISPLACED;
   switch (rc) {
@@ -171,7 +171,7 @@ function migrate_pages_result<T>(
       list_splice_init(k, c.thp_split_pages, from);
       st.nr_thp_failed += st.thp_retry;
       note_failed(c, st, page, rc);
-      return true;
+      return rc;
     case -EAGAIN:
       if (is_thp) st.thp_retry++;
       else if (!st.no_subpage_counting) st.retry++;
@@ -190,14 +190,14 @@ function migrate_pages_result<T>(
       note_failed(c, st, page, rc);
       break;
   }
-  return false;
+  return 0;
 }
 
 /**
  * Up to ten passes over the list; each takes on what the one before had to leave.
- * @returns true: the call ends with -ENOMEM
+ * @returns the -errno that the call ends with, or 0
  */
-function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from: page_list): boolean {
+function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from: page_list): number {
   const { k } = c;
   for (st.pass = 0; st.pass < NR_MIGRATE_PASSES && (st.retry !== 0 || st.thp_retry !== 0); st.pass++) {
     st.retry = 0;
@@ -212,11 +212,18 @@ function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from:
       const nr_subpages = 1 << compound_order(k.mem, page);
       const rc = unmap_and_move(c, from, page, st.pass > 2);
       if (k.tracing)
-        k.hooks.trace("mm_migrate_page", { page, pass: st.pass, rc, reason: migrate_reason_names[c.reason] });
-      if (migrate_pages_result(c, st, from, page, rc, is_thp, nr_subpages)) return true;
+        k.hooks.trace("mm_migrate_page", {
+          page,
+          pass: st.pass,
+          rc,
+          reason: migrate_reason_names[c.reason],
+          why: rc === MIGRATEPAGE_SUCCESS ? "" : c.attempt.reason,
+        });
+      const end = migrate_pages_result(c, st, from, page, rc, is_thp, nr_subpages);
+      if (end !== 0) return end;
     }
   }
-  return false;
+  return 0;
 }
 
 /** Adds a call's counts to the machine's events. */
@@ -263,8 +270,8 @@ export function migrate_pages<T>(
   const c = new migrate_control(k, get_new_page, put_new_page, priv, mode, reason);
   const st = new migrate_pages_stats();
   if (k.tracing) k.hooks.trace("mm_migrate_pages_start", { mode, reason: migrate_reason_names[reason] });
-  let nomem = migrate_passes(c, st, from);
-  if (!nomem) {
+  let rc = migrate_passes(c, st, from);
+  if (rc === 0) {
     st.nr_failed += st.retry;
     st.nr_thp_failed += st.thp_retry;
     st.nr_failed_pages += st.nr_retry_pages;
@@ -277,15 +284,15 @@ export function migrate_pages<T>(
       list_splice_init(k, c.thp_split_pages, from);
       st.no_subpage_counting = true;
       st.retry = 1;
-      nomem = migrate_passes(c, st, from);
-      if (!nomem) {
+      rc = migrate_passes(c, st, from);
+      if (rc === 0) {
         st.nr_failed += st.retry;
         st.nr_thp_failed += st.thp_retry;
         st.nr_failed_pages += st.nr_retry_pages;
       }
     }
   }
-  let rc = nomem ? -ENOMEM : st.nr_failed + st.nr_thp_failed;
+  if (rc === 0) rc = st.nr_failed + st.nr_thp_failed;
   list_splice_init(k, c.ret_pages, from);
   if (list_empty(from)) rc = 0;
   count_migrations(c, st);

@@ -13,7 +13,7 @@
  */
 import { noteOf } from "../ktap/outcome.js";
 import { DEFAULT_BOOT, type TestContext } from "./context.js";
-import { testedVariants, type BootOptions } from "./kernels.js";
+import { variantsFor, type BootOptions } from "./kernels.js";
 import { runOn, type TestOptions, type TestSpec } from "./run.js";
 
 export { expect } from "chai";
@@ -59,7 +59,7 @@ export function FIXTURE_VARIANT<Self, Param>(
 }
 
 function register(spec: TestSpec): void {
-  for (const variant of testedVariants) {
+  for (const variant of variantsFor(spec.options.kernels)) {
     const test = it(`${spec.title} [${variant}]`, function () {
       return runOn(variant, spec, this);
     });

@@ -16,6 +16,8 @@ export interface TestOptions {
   readonly differs?: Readonly<Record<string, Difference>>;
   /** The only variants that it runs on, and why; skipped on the others. */
   readonly only?: Readonly<Record<string, string>>;
+  /** Runs on these variants and no others, whatever the others run on: alternatives that it is about. */
+  readonly kernels?: readonly string[];
   /** How the test's machine is booted, over what the fixture says. */
   readonly boot?: BootOptions;
   /** Milliseconds. */

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * Rewrites the diff of the patch under review from the tree (npm run patch:refresh). The tree has the patch applied;
- * what the old diff added is looked for in it line by line, so lines may have moved and the context may have changed.
+ * Rewrites the diffs of patches/series from the tree (npm run patch:refresh). The tree has the patch under review
+ * applied; what the old diff added is looked for in it line by line, so lines may have moved and the context may have
+ * changed. An alternative goes on base again, where the context before or after each change still stands.
  */
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createTwoFilesPatch, reversePatch, applyPatch } from "diff";
+import { createTwoFilesPatch, reversePatch, applyPatch, type StructuredPatchHunk } from "diff";
 import { describeFailure, UserError } from "../errors.js";
 import { writeFileWhole } from "../output.js";
 import { unapplyFile } from "../patch/apply.js";
 import { placeOf, type Patch, type PatchFile, type PatchHunk, type PatchLine } from "../patch/types.js";
 import { projectRoot } from "../root.js";
-import { reviewVariant } from "./spec.js";
-import { readTree } from "./tree.js";
+import { baseTree, listVariants, reviewVariant } from "./spec.js";
+import { readTree, type Tree } from "./tree.js";
 
 interface Run {
   readonly removed: readonly PatchLine[];
@@ -90,26 +91,86 @@ function baseText(text: string, file: PatchFile, patch: Patch): string {
   return current;
 }
 
-/** The diff as it must be now; what stands above the first file in the old one is kept. */
-export function refreshedPatch(root: string = projectRoot()): { path: string; old: string; text: string } {
-  const { patch } = reviewVariant(root);
-  const tree = readTree(root);
+export interface Refreshed {
+  /** Of the diff, from the top of the project. */
+  readonly path: string;
+  readonly old: string;
+  readonly text: string;
+}
+
+type FileTexts = readonly [path: string, before: string, after: string];
+
+/** A diff of these files; what stands above the first file in the old one is kept. */
+function rewritten(patch: Patch, root: string, files: readonly FileTexts[]): Refreshed {
   const old = readFileSync(join(root, patch.file), "utf8");
   const head = old.slice(0, Math.max(0, old.search(/^diff --git /m)));
-  const parts = patch.files.map((file) => {
-    const now = tree.get(file.path);
-    if (now === undefined)
-      throw new UserError(placeOf(patch, file), `${file.path} is not in the tree`, "put it back, or mend the patch");
-    const diff = createTwoFilesPatch(`a/${file.path}`, `b/${file.path}`, baseText(now, file, patch), now, "", "", {
-      context: 3,
-    });
-    return `diff --git a/${file.path} b/${file.path}\n${diff.replace(/^=+\n/, "").replace(/^(---|\+\+\+) (\S+)\t$/gm, "$1 $2")}`;
+  const parts = files.map(([path, before, after]) => {
+    const diff = createTwoFilesPatch(`a/${path}`, `b/${path}`, before, after, "", "", { context: 3 });
+    return `diff --git a/${path} b/${path}\n${diff.replace(/^=+\n/, "").replace(/^(---|\+\+\+) (\S+)\t$/gm, "$1 $2")}`;
   });
   return { path: patch.file, old, text: head + parts.join("") };
 }
 
-function main(args: readonly string[]): number {
-  const { path, old, text } = refreshedPatch();
+function textOf(tree: Tree, patch: Patch, file: PatchFile): string {
+  const text = tree.get(file.path);
+  if (text !== undefined) return text;
+  throw new UserError(placeOf(patch, file), `${file.path} is not in the tree`, "put it back, or mend the patch");
+}
+
+/** The diff of the patch under review as it must be now. */
+export function refreshedPatch(root: string = projectRoot()): Refreshed {
+  const { patch } = reviewVariant(root);
+  const tree = readTree(root);
+  const files = patch.files.map((file): FileTexts => {
+    const now = textOf(tree, patch, file);
+    return [file.path, baseText(now, file, patch), now];
+  });
+  return rewritten(patch, root, files);
+}
+
+/** A hunk of which the context on one side no longer counts. */
+function withoutContext(hunk: StructuredPatchHunk, side: "before" | "after"): StructuredPatchHunk {
+  const { lines } = hunk;
+  const isChange = (line: string): boolean => !line.startsWith(" ");
+  const [from, to] =
+    side === "before" ? [lines.findIndex(isChange), lines.length] : [0, lines.findLastIndex(isChange) + 1];
+  const cut = lines.length - (to - from);
+  const at = hunk.oldStart + from;
+  const counts = { oldLines: hunk.oldLines - cut, newLines: hunk.newLines - cut };
+  return { ...hunk, ...counts, oldStart: at, newStart: at, lines: lines.slice(from, to) };
+}
+
+/** The text with an alternative's hunks put on, each where its context is, or what stands before or after it. */
+function puttingOn(text: string, file: PatchFile, patch: Patch): string {
+  return file.diff.hunks.reduce((current, hunk, index) => {
+    const here = { ...hunk, oldStart: hunk.newStart };
+    for (const tried of [here, withoutContext(here, "after"), withoutContext(here, "before")]) {
+      const after = applyPatch(current, { ...file.diff, hunks: [tried] });
+      if (after !== false) return after;
+    }
+    const what = `hunk ${String(index + 1)} of ${String(file.hunks.length)}: no place for it in ${file.path}`;
+    throw new UserError(placeOf(patch, file.hunks[index] ?? file), what, "make this hunk anew by hand, on base");
+  }, text);
+}
+
+/** The diffs of the alternatives as they must be now, in the order of the series. */
+export function refreshedAlternatives(root: string = projectRoot()): Refreshed[] {
+  const base = baseTree(root);
+  const trees = new Map<string, Tree>();
+  return listVariants(root).flatMap((spec) => {
+    const { patch } = spec;
+    if (spec.role !== "alternative" || patch === null) return [];
+    const under = trees.get(spec.under.at(-1)?.file ?? "") ?? base;
+    const files = patch.files.map((file): FileTexts => {
+      const before = textOf(under, patch, file);
+      return [file.path, before, puttingOn(before, file, patch)];
+    });
+    trees.set(patch.file, new Map([...under, ...files.map(([path, , after]): [string, string] => [path, after])]));
+    return [rewritten(patch, root, files)];
+  });
+}
+
+function write({ path, old, text }: Refreshed, args: readonly string[]): void {
   if (old === text) process.stdout.write(`${path}: fits the tree\n`);
   else if (args.includes("--check"))
     throw new UserError(path, "is not what the tree gives", "run npm run patch:refresh");
@@ -117,6 +178,11 @@ function main(args: readonly string[]): number {
     writeFileWhole(join(projectRoot(), path), text);
     process.stdout.write(`${path}: rewritten from the tree\n`);
   }
+}
+
+function main(args: readonly string[]): number {
+  write(refreshedPatch(), args);
+  for (const one of refreshedAlternatives()) write(one, args);
   return 0;
 }
 

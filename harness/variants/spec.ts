@@ -8,14 +8,16 @@ import type { AddedLine } from "../patch/apply.js";
 import { readPatchText } from "../patch/read.js";
 import type { Patch } from "../patch/types.js";
 import { readSeries, type SeriesEntry } from "./series.js";
-import { readTree, withoutPatch, withPatch, type PatchedTree, type Tree } from "./tree.js";
+import { readTree, REFRESH, withoutPatch, withPatch, type PatchedTree, type Tree } from "./tree.js";
 
 export interface VariantSpec {
   readonly name: string;
   readonly title: string;
   readonly role: "base" | "review" | "alternative" | "given";
-  /** The diff on base; null for base itself. */
+  /** The diff, on base or on top of `under`; null for base itself. */
   readonly patch: Patch | null;
+  /** The diffs that go on base before it, the first one first. */
+  readonly under: readonly Patch[];
   /** The mail of which the diff is the port, from the top of the project; "" for none. */
   readonly mail: string;
 }
@@ -23,15 +25,20 @@ export interface VariantSpec {
 /** The name under which the patch under review is also known. */
 export const REVIEW_ALIAS = "patch";
 
-function specOf(entry: SeriesEntry, root: string): VariantSpec {
+function specOf(entry: SeriesEntry, root: string, before: readonly VariantSpec[]): VariantSpec {
   const patch = readPatchText(readFileSync(join(root, entry.path)), entry.path);
-  return { name: entry.name, title: entry.title, role: entry.role, patch, mail: entry.mail };
+  const on = before.find((one) => one.name === entry.depends);
+  const under = on?.patch == null ? [] : [...on.under, on.patch];
+  return { name: entry.name, title: entry.title, role: entry.role, patch, under, mail: entry.mail };
 }
 
 /** All variants of patches/series, base first. */
 export function listVariants(root: string = projectRoot()): VariantSpec[] {
-  const base: VariantSpec = { name: "base", title: "without the patch", role: "base", patch: null, mail: "" };
-  return [base, ...readSeries(root).map((entry) => specOf(entry, root))];
+  const all: VariantSpec[] = [
+    { name: "base", title: "without the patch", role: "base", patch: null, under: [], mail: "" },
+  ];
+  for (const entry of readSeries(root)) all.push(specOf(entry, root, all));
+  return all;
 }
 
 /** The patch under review. */
@@ -56,7 +63,7 @@ export function givenVariant(patch: Patch, root: string = projectRoot()): Varian
   const plain = stem.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[.-]+/, "") || "given";
   const taken = [REVIEW_ALIAS, ...listVariants(root).map((spec) => spec.name)];
   const name = taken.includes(plain) ? `given-${plain}` : plain;
-  return { name, title: patch.subject === "" ? name : patch.subject, role: "given", patch, mail: "" };
+  return { name, title: patch.subject === "" ? name : patch.subject, role: "given", patch, under: [], mail: "" };
 }
 
 /** The base tree: what is checked out, without the patch under review. */
@@ -72,8 +79,12 @@ export function variantTree(spec: VariantSpec, root: string = projectRoot()): Pa
   const todo =
     spec.role === "given"
       ? `diffs are made on base: git apply -R patches/${review.name}.patch turns a clone into it`
-      : "make the diff anew on base";
-  return withPatch(base, spec.patch, { patch: spec.patch, tree: "the base tree", todo });
+      : REFRESH;
+  const on = (tree: Tree, patch: Patch): PatchedTree => withPatch(tree, patch, { patch, tree: "the base tree", todo });
+  return on(
+    spec.under.reduce((tree, patch) => on(tree, patch).tree, base),
+    spec.patch,
+  );
 }
 
 /** The lines that a variant's patch adds, as they lie in the variant's own sources. */

@@ -3,7 +3,7 @@
 import { folio_mapcount, folio_nr_pages, page_ref_count, PageAnon } from "../../include/linux/mem_map.js";
 import type { pin_failure_reason } from "../../include/linux/pin_report.js";
 import type { Machine } from "../../include/machine.js";
-import { EBUSY } from "../../uapi/errno.js";
+import { ENOMEM } from "../../uapi/errno.js";
 
 /** Why the last attempt at a page failed; meaningful only right after it did. */
 export class migrate_attempt {
@@ -20,7 +20,7 @@ export class migrate_attempt {
 
   /** There was no target for a huge page, and it could not be split. With what references, and how many were due. */
   not_split(k: Machine, head: number, error: number): void {
-    this.fails(error === -EBUSY ? "huge page not split" : "no target page");
+    this.fails(error === -ENOMEM ? "no target page" : "huge page not split");
     this.refcount = page_ref_count(k.mem, head);
     this.expected = folio_mapcount(k.mem, head) + (PageAnon(k.mem, head) ? 1 : 1 + folio_nr_pages(k.mem, head));
   }

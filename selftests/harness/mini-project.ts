@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** A project of a few lines with a patch under review, in a folder of its own, to build and break. */
+import { expect } from "chai";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -101,4 +102,15 @@ export function miniProject(): MiniProject {
   project.write("patches/small.patch", SMALL_PATCH);
   project.write("patches/series", SERIES);
   return project;
+}
+
+/** What a UserError says that must come. */
+export async function complaint(act: () => unknown): Promise<string> {
+  try {
+    await act();
+  } catch (error) {
+    expect(error).to.have.property("name", "UserError");
+    return (error as Error).message;
+  }
+  throw new Error("it was taken without complaint");
 }

@@ -10,7 +10,7 @@ import { loadVariant } from "../../harness/variants/load.js";
 import { refreshedPatch } from "../../harness/variants/refresh.js";
 import { readSeries } from "../../harness/variants/series.js";
 import { addedLines, baseTree, findVariant, givenVariant, type VariantSpec } from "../../harness/variants/spec.js";
-import { miniProject, SMALL_BASE, SMALL_PATCH, type MiniProject } from "./mini-project.js";
+import { complaint, miniProject, SMALL_BASE, SMALL_PATCH, type MiniProject } from "./mini-project.js";
 
 interface SmallKernel {
   names: string[];
@@ -18,16 +18,6 @@ interface SmallKernel {
 }
 
 const small = (kernel: unknown): SmallKernel => kernel as SmallKernel;
-
-async function complaint(act: () => unknown): Promise<string> {
-  try {
-    await act();
-  } catch (error) {
-    expect(error).to.have.property("name", "UserError");
-    return (error as Error).message;
-  }
-  throw new Error("it was taken without complaint");
-}
 
 describe("variants", () => {
   let project: MiniProject;
