@@ -28,5 +28,6 @@ export const i386: Arch = {
   VM_ARCH_CLEAR: vm_flags(0),
   smapsNames: { 24: "ar" },
   TASK_SIZE: 0xc0000000,
+  no_thp_migration: true,
   genericMman: true,
 };

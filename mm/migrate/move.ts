@@ -22,7 +22,7 @@ import { PF_MEMALLOC } from "../../include/linux/sched.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_del } from "../../lib/pagelist.js";
-import { EAGAIN, EBUSY, ENOMEM } from "../../uapi/errno.js";
+import { EAGAIN, EBUSY, ENOMEM, ENOSYS } from "../../uapi/errno.js";
 import { folio_lock } from "../filemap.js";
 import { try_to_migrate } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
@@ -88,8 +88,8 @@ function wait_for_writeback<T>(c: migrate_control<T>, src: number, force: boolea
   c.attempt.fails("writeback");
   if (c.mode !== MIGRATE_SYNC && c.mode !== MIGRATE_SYNC_NO_COPY) return -EBUSY;
   if (!force) return -EAGAIN;
-  if (k.fail_migrate.active) k.fail_migrate.wait_on(k, src, "writeback");
   k.hooks.yieldPoint("folio_wait_writeback", { pfn: src });
+  if (k.fail_migrate.active) k.fail_migrate.wait_on(k, src, "writeback");
   s.flags[i]! &= ~PG_writeback;
   return 0;
 }
@@ -162,7 +162,7 @@ function source_done<T>(c: migrate_control<T>, src: number): void {
  * @kernel mm/migrate.c:unmap_and_move
  * @fidelity simplified: pages and huge pages on the LRU
  * @param force may sleep for the page lock and for writeback
- * @returns 0, -EAGAIN, -ENOMEM, -EBUSY
+ * @returns 0, -EAGAIN, -ENOMEM, -EBUSY, -ENOSYS for a huge page where the architecture cannot migrate those
  */
 export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: number, force: boolean): number {
   const { k } = c;
@@ -170,6 +170,10 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
   const s = m.section(src);
   const i = src & PFN_SECTION_MASK;
   if (k.fail_migrate.active) k.fail_migrate.begin_attempt(k, src);
+  if (s.flags[i]! & PG_head && k.arch.no_thp_migration === true) {
+    c.attempt.fails("not supported");
+    return -ENOSYS;
+  }
   if (s.refcount[i] === 1) {
     s.flags[i]! &= ~(PG_active | PG_unevictable);
     list_del(m, from, src);
