@@ -100,11 +100,13 @@ export function writeFileWhole(path: string, content: Content): void {
 /** A reader that goes away (`| head`) ends the program quietly. */
 export function quietOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
-      throw error;
-    });
+    if (!stream.listeners("error").includes(endOnClosedPipe)) stream.on("error", endOnClosedPipe);
   }
+}
+
+function endOnClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
+  throw error;
 }
 
 export type Colours = ReturnType<typeof pc.createColors>;

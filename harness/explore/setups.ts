@@ -2,15 +2,7 @@
 /** The set-ups: what is mapped, and what of it is there, before the first call. */
 import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { HPAGE_PMD_NR } from "../../include/linux/types.js";
-import {
-  MADV_NOMOVABLE,
-  MAP_ANONYMOUS,
-  MAP_FIXED,
-  MAP_PRIVATE,
-  MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
-} from "../../uapi/mman-common.js";
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from "../../uapi/mman-common.js";
 import type { Needs } from "./calls.js";
 import { at, bytes, type World } from "./world.js";
 
@@ -152,9 +144,4 @@ export const SETUPS: readonly Setup[] = [
 
 export function findSetup(name: string): Setup | undefined {
   return SETUPS.find((setup) => setup.name === name);
-}
-
-/** Gives the advice; false where the kernel does not know it, and the set-up is that without it. */
-export function giveAdvice(w: World): boolean {
-  return w.sys.madvise(at(0), bytes(w.pages), MADV_NOMOVABLE) === 0;
 }

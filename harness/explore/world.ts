@@ -4,9 +4,10 @@ import type { task_struct } from "../../include/linux/sched.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import type { Syscalls } from "../../kernel/syscalls.js";
+import { MADV_NOMOVABLE } from "../../uapi/mman-common.js";
 import { Snapshot } from "../../lib/snapshot.js";
 import type { KernelModule } from "../variants/load.js";
-import { giveAdvice, type Setup } from "./setups.js";
+import type { Setup } from "./setups.js";
 
 const MIB = 1 << 20;
 const WINDOW = 0x10000000;
@@ -23,6 +24,11 @@ export function at(page: number): number {
 /** Pages to bytes. */
 export function bytes(pages: number): number {
   return pages * PAGE_SIZE;
+}
+
+/** Gives the advice; false where the kernel does not know it, and the set-up is that without it. */
+function giveAdvice(w: World): boolean {
+  return w.sys.madvise(at(0), bytes(w.pages), MADV_NOMOVABLE) === 0;
 }
 
 export class World {

@@ -8,8 +8,8 @@ import { parseCount, parseNames, parseSize } from "../../harness/commands/parse.
 import { describeFailure, UserError } from "../../harness/errors.js";
 import { planHost } from "../../harness/evaluate/host.js";
 import { wantsColour, writeFiles } from "../../harness/output.js";
-import { packageVersion } from "../../harness/root.js";
-import { patchproof } from "./program.js";
+import { packageVersion, projectRoot } from "../../harness/root.js";
+import { patchproof, patchproofHere } from "./program.js";
 
 describe("patchproof on the command line", () => {
   it("prints its help and its version", () => {
@@ -47,8 +47,8 @@ describe("patchproof on the command line", () => {
     ["two patches", ["evaluate", "a", "b"], /^patchproof: b: a second patch/],
   ];
   for (const [what, args, line] of bad) {
-    it(`refuses ${what}`, () => {
-      const { status, out, err } = patchproof(...args);
+    it(`refuses ${what}`, async () => {
+      const { status, out, err } = await patchproofHere(projectRoot(), ...args);
       expect(err).to.match(line);
       expect(err.trimEnd().split("\n"), "one line").to.have.length(1);
       expect([status, out]).to.deep.equal([2, ""]);

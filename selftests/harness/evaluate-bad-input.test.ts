@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mbox, misplaced, port, turned, unfitting } from "./patch-texts.js";
-import { type Ended, patchproofIn } from "./program.js";
+import { type Ended, patchproofHere } from "./program.js";
 
 const WAYS = "give the patch as mailed, as a diff, or as an archive shows it";
 
@@ -88,7 +88,7 @@ const BAD: readonly (readonly [string, string, string])[] = [
   [
     "an unknown variant",
     "--variants base,nosuch",
-    "unknown variant 'nosuch'; known: base, rfc-madv-nomovable (or patch)",
+    "unknown variant 'nosuch'; known: base, rfc-madv-nomovable (or patch), thp-split-retry, longterm-retry-stats, thp-split-retry-first, gup-drain-reliably, gup-nothing-isolated, gup-drain-refcount",
   ],
   [
     "a folder for reports that is a file",
@@ -119,8 +119,8 @@ describe("patchproof evaluate with bad input", () => {
   }
 
   for (const [what, args, line] of BAD) {
-    it(`refuses ${what}`, () => {
-      expectRefused(patchproofIn({ cwd: folder }, "evaluate", "--out", "out", ...args.split(" ")), line);
+    it(`refuses ${what}`, async () => {
+      expectRefused(await patchproofHere(folder, "evaluate", "--out", "out", ...args.split(" ")), line);
     });
   }
 });

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { projectRoot } from "../../harness/root.js";
-import { patchproof, type Ended } from "./program.js";
+import { patchproofHere } from "./program.js";
 
-function shown(...args: readonly string[]): string {
-  const { status, out, err } = patchproof("show", ...args);
+async function shown(...args: readonly string[]): Promise<string> {
+  const { status, out, err } = await patchproofHere(projectRoot(), "show", ...args);
   expect(err).to.equal("");
   expect(status).to.equal(0);
   return out;
@@ -31,56 +31,61 @@ describe("show", () => {
     rmSync(folder, { recursive: true });
   });
 
-  it("prints zoneinfo as the kernel would", () => {
-    expect(shown("zoneinfo")).to.match(/^Node 0, zone {6}DMA\n {2}per-node stats\n {6}nr_inactive_anon \d+\n/);
+  it("prints zoneinfo as the kernel would", async () => {
+    expect(await shown("zoneinfo")).to.match(/^Node 0, zone {6}DMA\n {2}per-node stats\n {6}nr_inactive_anon \d+\n/);
   });
 
-  it("gives several files their headings, and each as when alone", () => {
-    const both = shown("buddyinfo", "maps", "--at", "100");
-    const [buddyinfo, maps] = [shown("buddyinfo", "--at", "100"), shown("maps", "--at", "100")];
+  it("gives several files their headings, and each as when alone", async () => {
+    const both = await shown("buddyinfo", "maps", "--at", "100");
+    const [buddyinfo, maps] = [await shown("buddyinfo", "--at", "100"), await shown("maps", "--at", "100")];
     const pid = /^==> \/proc\/(\d+)\/maps <==$/m.exec(both)?.[1];
     expect(both).to.equal(`==> /proc/buddyinfo <==\n${buddyinfo}\n==> /proc/${String(pid)}/maps <==\n${maps}`);
   });
 
-  it("stops behind the line that it is told", () => {
+  it("stops behind the line that it is told", async () => {
     const trace = readFileSync(join(projectRoot(), "fixtures/workloads/qemu-memfd.strace"), "utf8").split("\n");
     const line = trace.findIndex((text) => /mmap\(.*memfd:/.test(text)) + 1;
     expect(line).to.be.greaterThan(1);
-    expect(shown("maps", "--at", String(line - 1))).to.not.include("memfd:");
-    expect(shown("maps", "--at", String(line))).to.include("/memfd:");
+    expect(await shown("maps", "--at", String(line - 1))).to.not.include("memfd:");
+    expect(await shown("maps", "--at", String(line))).to.include("/memfd:");
   });
 
-  it("shows the memory of a guest, in CMA or out of it by what is done with the advice", () => {
-    const freeCma = (...args: string[]): number =>
-      Number(/^nr_free_cma (\d+)$/m.exec(shown("vmstat", ...args))?.[1] ?? NaN);
-    const plain = freeCma("--variant", "patch");
-    expect(freeCma("--variant", "patch", "--use", "late")).to.equal(plain);
-    expect(freeCma("--variant", "patch", "--use", "advised")).to.be.greaterThan(plain);
+  it("shows the memory of a guest, in CMA or out of it by what is done with the advice", async () => {
+    const freeCma = async (...args: string[]): Promise<number> =>
+      Number(/^nr_free_cma (\d+)$/m.exec(await shown("vmstat", ...args))?.[1] ?? NaN);
+    const plain = await freeCma("--variant", "patch");
+    expect(await freeCma("--variant", "patch", "--use", "late")).to.equal(plain);
+    expect(await freeCma("--variant", "patch", "--use", "advised")).to.be.greaterThan(plain);
   });
 
-  it("boots the host that it is told", () => {
-    const total = (...args: string[]): string => /^MemTotal: .*$/m.exec(shown("meminfo", "--at", "1", ...args))![0];
-    expect(total("--memory", "1G", "--cma", "0")).to.equal("MemTotal:        1047552 kB");
-    expect(total("--like", join(projectRoot(), "fixtures/placement/p256-cma64.fresh.json"))).to.match(/ 24\d{4} kB$/);
-    expect(shown("zoneinfo", "--at", "1", "--memory", "512M", "--movablecore", "128M")).to.match(
+  it("boots the host that it is told", async () => {
+    const total = async (...args: string[]): Promise<string> =>
+      /^MemTotal: .*$/m.exec(await shown("meminfo", "--at", "1", ...args))![0];
+    expect(await total("--memory", "1G", "--cma", "0")).to.equal("MemTotal:        1047552 kB");
+    expect(await total("--like", join(projectRoot(), "fixtures/placement/p256-cma64.fresh.json"))).to.match(
+      / 24\d{4} kB$/,
+    );
+    expect(await shown("zoneinfo", "--at", "1", "--memory", "512M", "--movablecore", "128M")).to.match(
       /zone {2}Movable\n(?: .*\n)* +present {2}32768\n/,
     );
   });
 
-  it("lists a process's pages, and sums up all page frames, in the words of page-types", () => {
-    const out = shown("kpageflags", "--at", "1208");
+  it("lists a process's pages, and sums up all page frames, in the words of page-types", async () => {
+    const out = await shown("kpageflags", "--at", "1208");
     const rows = summaryRows(out);
     const mapped = [...rows].filter(([flags]) => flags.includes("mmap")).reduce((n, [, pages]) => n + pages, 0);
     expect(mapped).to.be.at.least(MIB * 256);
     expect([...rows.values()].reduce((a, b) => a + b, 0)).to.equal(512 * 256);
     expect(out).to.match(/\n {13}total\t {4}131072 {6}512\n$/);
-    expect(shown("pagemap")).to.match(/^voffset\toffset\tlen\tflags\n([0-9a-f]+\t[0-9a-f]+\t[0-9a-f]+\t\S{45}\n)+$/);
-    expect(shown("kpagecount")).to.match(/^map-cnt\toffset\tlen\n(\d+\t[0-9a-f]+\t[0-9a-f]+\n)+$/);
+    expect(await shown("pagemap")).to.match(
+      /^voffset\toffset\tlen\tflags\n([0-9a-f]+\t[0-9a-f]+\t[0-9a-f]+\t\S{45}\n)+$/,
+    );
+    expect(await shown("kpagecount")).to.match(/^map-cnt\toffset\tlen\n(\d+\t[0-9a-f]+\t[0-9a-f]+\n)+$/);
   });
 
-  it("writes records: 64 bits a page, little-endian", () => {
+  it("writes records: 64 bits a page, little-endian", async () => {
     const path = join(folder, "kpageflags");
-    shown("kpageflags", "--binary", "--output", path);
+    await shown("kpageflags", "--binary", "--output", path);
     const bytes = readFileSync(path);
     expect(bytes.length).to.equal(512 * 256 * 8);
     expect(bytes.readBigUInt64LE(8).toString(16), "page frame 1 is the zero page").to.equal("101000000");
@@ -118,8 +123,8 @@ describe("show", () => {
     ["a folder that cannot be", ["vmstat", "--output", "/dev/null/x"], /cannot be written/],
   ];
   for (const [title, args, message] of refused) {
-    it(`refuses ${title} in one line`, () => {
-      const { status, out, err }: Ended = patchproof("show", ...args);
+    it(`refuses ${title} in one line`, async () => {
+      const { status, out, err } = await patchproofHere(projectRoot(), "show", ...args);
       expect(err).to.match(message);
       expect(err.trimEnd().split("\n"), "lines").to.have.length(1);
       expect(out).to.equal("");

@@ -4,8 +4,8 @@ import { type mem_map, PFN_SECTION_MASK } from "../../../include/linux/mem_map.j
 import { PG_swapcache } from "../../../include/linux/page-flags.js";
 import type { task_struct } from "../../../include/linux/sched.js";
 import { expect } from "../../../harness/kselftest/index.js";
-import { MADV_PAGEOUT } from "../../../uapi/mman-common.js";
-import { advise, at, bytes, map, type T, touch } from "./memory.js";
+import { MADV_PAGEOUT, MADV_POPULATE_WRITE } from "../../../uapi/mman-common.js";
+import { advise, at, bytes, map, type T } from "./memory.js";
 import { drawing } from "./thp.js";
 
 /** What a swap device is like: see drivers/block/swap_device.ts. */
@@ -33,7 +33,9 @@ export function squeeze(t: T, page: number, pages: number): void {
   const hog = 1 << 16;
   const total = t.k.totalram_pages;
   map(t, hog, total);
-  for (let n = 0; n < total && incore(t, page, pages).includes("1"); n += 64) touch(t, hog + n, 64);
+  for (let n = 0; n < total && incore(t, page, pages).includes("1"); n += 64) {
+    expect(advise(t, hog + n, 64, MADV_POPULATE_WRITE), "MADV_POPULATE_WRITE").to.equal(0);
+  }
   expect(incore(t, page, pages), "in the swap cache").to.equal("0".repeat(pages));
   expect(t.sys.munmap(at(hog), bytes(total))).to.equal(0);
 }
