@@ -119,6 +119,16 @@ export const SETUPS: readonly Setup[] = [
     },
   },
   {
+    name: "huge-untouched",
+    words: "anonymous memory for one huge page, untouched",
+    pages: HPAGE_PMD_NR,
+    has: ["huge"],
+    huge: true,
+    make: (w) => {
+      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
+    },
+  },
+  {
     name: "huge",
     words: "anonymous memory of one huge page, written to",
     pages: HPAGE_PMD_NR,

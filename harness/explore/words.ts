@@ -49,7 +49,8 @@ function verdict({ variant, setups, found }: VariantReport): string {
 }
 
 function intro(r: ExploreReport): string {
-  return `Interleavings: a call, and up to ${String(r.depth)} calls of other tasks at the yield points that are met`;
+  const others = r.depth === 1 ? "a call of another task" : `up to ${String(r.depth)} calls of other tasks`;
+  return `Interleavings: a call, and ${others} at the yield points that are met`;
 }
 
 function foundTerminal(variant: string, found: Found, n: number): string[] {

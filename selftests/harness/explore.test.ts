@@ -54,7 +54,10 @@ describe("explorer", () => {
     ["memfd", "write"],
     ["memfd", "populate"],
     ["memfd-touched", "pin"],
+    ["file", "read"],
     ["file-shared", "write"],
+    ["huge-untouched", "write"],
+    ["collapsible", "collapse"],
   ] as const) {
     it(`finds nothing in base: ${setup}, ${first}`, () => {
       const tally = explore(base, setup, first);
