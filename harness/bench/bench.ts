@@ -17,31 +17,19 @@ import {
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
-  PROT_READ,
-  PROT_WRITE,
 } from "../../uapi/mman-common.js";
 import { compileForHost } from "../host-program.js";
 import { loadVariant, type KernelModule } from "../variants/load.js";
+import { largeRows } from "./large.js";
+import { inWords, map, medianNs, must, sizeOf, GIB, MIB, type Row, type Syscalls } from "./measure.js";
 
-const MIB = 1 << 20;
-const GIB = 1024 * MIB;
 const GUEST = 256 * MIB;
 const MANY_VMAS = 60_000;
 /** Pages of each of the many VMAs. */
 const BLOCK = 4;
 const PAIRS = 20_000;
 
-interface Row {
-  readonly what: string;
-  readonly measured: string;
-  readonly host: string;
-  readonly promised: string;
-  readonly kept: boolean;
-}
-
 type HostTimes = ReadonlyMap<string, number>;
-type Syscalls = ReturnType<KernelModule["syscalls"]>;
-
 /** Nanoseconds by name of what the running kernel takes; or why there are none. */
 function hostTimes(): { times: HostTimes; why: string } {
   try {
@@ -55,26 +43,6 @@ function hostTimes(): { times: HostTimes; why: string } {
   }
 }
 
-function inWords(ns: number | undefined, unit: "us" | "M/s"): string {
-  if (ns === undefined) return "-";
-  return unit === "us" ? `${(ns / 1000).toFixed(2)} µs` : `${(1000 / ns).toFixed(1)} M/s`;
-}
-
-/** Bytes of heap and array buffers that a value keeps alive, by building it between two collections. */
-function sizeOf(build: () => unknown): number {
-  const gc = globalThis.gc;
-  if (gc === undefined) throw new Error("run with --expose-gc");
-  const used = (): number => {
-    gc();
-    const m = process.memoryUsage();
-    return m.heapUsed + m.arrayBuffers;
-  };
-  const before = used();
-  const value = build();
-  const after = used();
-  return value === undefined ? 0 : after - before;
-}
-
 async function medianMs(name: string, run: () => void): Promise<number> {
   const bench = new Bench({ name, time: 500, warmupTime: 200, throws: true });
   bench.add(name, run);
@@ -82,23 +50,6 @@ async function medianMs(name: string, run: () => void): Promise<number> {
   const result = bench.tasks[0]!.result;
   if (!("latency" in result)) throw new Error(`${name} was not measured`);
   return result.latency.p50;
-}
-
-/** Median nanoseconds of `run`, by the clock, over some rounds; `ready` is outside the clock. */
-function medianNs<T>(rounds: number, ready: () => T, run: (ready: T) => void): number {
-  const took: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const prepared = ready();
-    const start = process.hrtime.bigint();
-    run(prepared);
-    took.push(Number(process.hrtime.bigint() - start));
-  }
-  return took.sort((a, b) => a - b)[rounds >> 1]!;
-}
-
-function must(ret: number): number {
-  if (ret < 0) throw new Error(`a call of the model returned ${String(ret)}`);
-  return ret;
 }
 
 async function boots(kernel: KernelModule): Promise<Row[]> {
@@ -113,10 +64,6 @@ async function boots(kernel: KernelModule): Promise<Row[]> {
     row("boot a machine of 16 pages", `${small.toFixed(3)} ms`, "< 0.2 ms", small < 0.2),
     row("an untouched 64 GiB host", `${idle.toFixed(1)} MiB`, "< 64 MiB", idle < 64),
   ];
-}
-
-function map(sys: Syscalls, pages: number, flags: number, fd = -1): number {
-  return must(sys.mmap(0, pages * PAGE_SIZE, PROT_READ | PROT_WRITE, flags, fd, 0));
 }
 
 /** Nanoseconds of splitting a page off the middle of a VMA and merging it back. */
@@ -187,15 +134,15 @@ function pages(kernel: KernelModule, host: HostTimes): Row[] {
     };
   };
   return [
-    row("populate memfd memory, pages", populateNs(kernel, true), "populate-memfd", 1),
-    row("populate anonymous memory, pages", populateNs(kernel, false), "populate-anonymous", 1),
+    row("populate memfd memory, pages", populateNs(kernel, true), "populate-memfd", 3),
+    row("populate anonymous memory, pages", populateNs(kernel, false), "populate-anonymous", 3),
     row("fork, page table entries", forkNs(kernel), "fork", 10),
   ];
 }
 
 const { kernel } = await loadVariant("patch");
 const { times, why } = hostTimes();
-const rows = [...(await boots(kernel)), ...pairs(kernel, times), ...pages(kernel, times)];
+const rows = [...(await boots(kernel)), ...pairs(kernel, times), ...pages(kernel, times), ...largeRows(kernel)];
 const table = new Table({
   chars: Object.fromEntries(
     ["top", "bottom", "left", "right", "mid", "middle"].flatMap((side) =>
