@@ -209,6 +209,16 @@ function openFiles(k: Machine): number {
   return k.mem.owners.filter((o) => o !== undefined && !o.is_anon && (o as address_space).host.shmem !== null).length;
 }
 
+/** What a machine's first check noted, for another that was booted in the same way and so need not be checked yet. */
+export function checkedBaseline(k: Machine): object | undefined {
+  return k.subsys.get(KEY);
+}
+
+/** Gives a machine that has just booted the {@link checkedBaseline} of its like. */
+export function adoptBaseline(k: Machine, baseline: object): void {
+  k.subsys.set(KEY, baseline);
+}
+
 /**
  * Checks a machine between two system calls. The first call notes what the kernel holds, for {@link checkExit}.
  * @kernel none

@@ -13,7 +13,7 @@ export { zoneinfo_show } from "../fs/proc/zoneinfo.js";
 export { open_device, open_regular } from "../fs/regular.js";
 export { pin_report_of } from "../include/linux/pin_report.js";
 export { boot } from "./boot.js";
-export { checkExit, checkMachine } from "./check.js";
+export { adoptBaseline, checkedBaseline, checkExit, checkMachine } from "./check.js";
 export { add_swap_device } from "./devices.js";
 export { syscalls } from "./syscalls.js";
 export { enabled_store, khugepaged_do_scan } from "../mm/khugepaged.js";

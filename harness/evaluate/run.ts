@@ -91,11 +91,13 @@ const NOTHING_TO_COMPARE = "Base was not run beside the patch: nothing is compar
 async function evaluate(request: Request, progress: Progress): Promise<Report> {
   const { options, workload } = request;
   const plans = await plansOf(request);
+  const testing = runTests(request, progress);
+  const onDone = (done: number, total: number): void => {
+    progress.sweep(done, total);
+  };
   const [answers, tested] = await Promise.all([
-    runSweep(jobsOf(plans, allCells()), options.jobs, (done, total) => {
-      progress.sweep(done, total);
-    }),
-    runTests(request, progress),
+    runSweep(jobsOf(plans, allCells()), options.jobs, onDone, testing),
+    testing,
   ]);
   const uses = plans.map((plan) => plan.use);
   const placement = placements(answers, uses);

@@ -68,16 +68,22 @@ class JobQueue {
   }
 }
 
-/** Runs all jobs; answers in the order of the jobs, whichever worker was first. */
+/**
+ * Runs all jobs; answers in the order of the jobs, whichever worker was first. `beside` is what keeps a core busy
+ * meanwhile: the last of several workers begins when that has ended.
+ */
 export async function runSweep(
   jobs: readonly SweepJob[],
   workers: number,
   onDone: (done: number, total: number) => void,
+  beside: Promise<unknown> = Promise.resolve(),
 ): Promise<SweepAnswer[]> {
   const queue = new JobQueue(jobs);
   const answers: SweepAnswer[] = [];
   let done = 0;
-  const work = async (): Promise<void> => {
+  const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
+  const work = async (_: unknown, lane: number): Promise<void> => {
+    if (lane > 0 && lane === count - 1) await beside.catch(() => undefined);
     const filename = new URL("./sweep-worker.js", import.meta.url).href;
     const worker = new Tinypool({ filename, runtime: "worker_threads", minThreads: 1, maxThreads: 1 });
     const mine = new Set<HostPlan>();
@@ -90,7 +96,6 @@ export async function runSweep(
       await worker.destroy();
     }
   };
-  const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
   await Promise.all(Array.from({ length: count }, work));
   return answers;
 }

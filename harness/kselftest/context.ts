@@ -12,6 +12,15 @@ import {
 import type { BootOptions, KernelModule, Machine, Syscalls } from "./kernels.js";
 import { SkipSignal } from "./signals.js";
 
+const baselinesOf = new WeakMap<KernelModule, Map<string, object>>();
+
+/** What boots of a kernel came to, by their options. */
+function baselines(kernel: KernelModule): Map<string, object> {
+  let known = baselinesOf.get(kernel);
+  if (known === undefined) baselinesOf.set(kernel, (known = new Map<string, object>()));
+  return known;
+}
+
 /** Small and fast; a fixture or a test that needs more says so. */
 export const DEFAULT_BOOT: BootOptions = { memory: 16 << 20 };
 
@@ -87,12 +96,25 @@ export class TestContext<Self = undefined, Param = undefined> {
   /** Boots a machine: another one each time. Options are put over the fixture's. */
   boot(options: BootOptions = {}): Booted {
     const k = this.kernel.boot({ ...this.bootOptions, ...options });
-    const broken = this.kernel.checkMachine(k);
-    if (broken.length > 0) this.violations.push(...broken.map((line) => `at boot: ${line}`));
+    this.checkBoot(k, JSON.stringify([this.bootOptions, options]));
     const booted = { k, sys: watched(k, this.kernel.syscalls(k), this.violations) };
     this.machines.push(booted);
     this.first ??= booted;
     return booted;
+  }
+
+  /** Checks a machine that has just booted, once for all that boot in the same way: a boot has no chance in it. */
+  private checkBoot(k: Machine, how: string): void {
+    const known = baselines(this.kernel);
+    const baseline = known.get(how);
+    if (baseline !== undefined) {
+      this.kernel.adoptBaseline(k, baseline);
+      return;
+    }
+    const broken = this.kernel.checkMachine(k);
+    if (broken.length > 0) this.violations.push(...broken.map((line) => `at boot: ${line}`));
+    const noted = this.kernel.checkedBaseline(k);
+    if (broken.length === 0 && noted !== undefined) known.set(how, noted);
   }
 
   /** sinon, put back after the test. */

@@ -5,7 +5,7 @@
  */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { createInstrumenter, type FileCoverage } from "istanbul-lib-instrument";
+import type { FileCoverage } from "istanbul-lib-instrument";
 import type { AddedLine } from "../patch/apply.js";
 import { buildFolder, buildVariant, bundleOf, type BuildOptions, type BuiltVariant } from "./build.js";
 import { counterOf, type Counter } from "./counters.js";
@@ -25,6 +25,7 @@ export async function instrumentVariant(
   await buildFolder(place, async (folder) => {
     const copy = join(folder, basename(built.dir));
     cpSync(built.dir, copy, { recursive: true });
+    const { createInstrumenter } = await import("istanbul-lib-instrument");
     for (const path of new Set(built.added.map((line) => line.path))) {
       const js = path.replace(/\.ts$/, ".js");
       const options = { esModules: true, coverageVariable: VARIABLE, compact: false, preserveComments: true };
