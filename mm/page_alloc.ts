@@ -11,7 +11,6 @@ import {
   __GFP_COMP,
   __GFP_KSWAPD_RECLAIM,
   __GFP_ZERO,
-  GFP_USER,
   gfp_migratetype,
   gfp_zone,
 } from "../include/linux/gfp.js";
@@ -22,20 +21,9 @@ import {
   set_compound_mapcount,
   set_compound_pincount,
 } from "../include/linux/mem_map.js";
-import {
-  LRU_ACTIVE_FILE,
-  LRU_INACTIVE_FILE,
-  MAX_ORDER,
-  MIGRATE_CMA,
-  MIGRATE_MOVABLE,
-  NULL_PFN,
-  WMARK_HIGH,
-  WMARK_LOW,
-  ZONE_NORMAL,
-} from "../include/linux/mmzone.js";
+import { MAX_ORDER, MIGRATE_CMA, MIGRATE_MOVABLE, NULL_PFN, ZONE_NORMAL } from "../include/linux/mmzone.js";
 import { PG_head, PG_tail } from "../include/linux/page-flags.js";
 import { current_gfp_context } from "../include/linux/sched/mm.js";
-import { NR_FREE_PAGES, NR_LRU_BASE } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { should_fail_alloc_page } from "../lib/fault-inject.js";
 import type { alloc_context } from "./page_alloc/context.js";
@@ -44,7 +32,6 @@ import { free_the_page } from "./page_alloc/free.js";
 import { rmqueue } from "./page_alloc/rmqueue.js";
 import { __alloc_pages_slowpath } from "./page_alloc/slowpath.js";
 import { wmark_pages, zone_watermark_fast } from "./page_alloc/watermark.js";
-import { global_node_page_state, global_zone_page_state } from "./vmstat.js";
 
 export { drain_all_pages, drain_local_pages, free_unref_page, free_unref_page_list } from "./page_alloc/free.js";
 export { zone_watermark_ok, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
@@ -203,47 +190,4 @@ export function split_page(k: Machine, pfn: number, order: number): void {
 /** Is the page in a pageblock of the contiguous memory allocator? @kernel include/linux/mmzone.h:is_migrate_cma_page @fidelity mirrored */
 export function is_migrate_cma_page(k: Machine, pfn: number): boolean {
   return get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
-}
-
-/**
- * Pages that GFP_USER requests can use above the high watermarks, as if all were free.
- * @kernel mm/page_alloc.c:nr_free_buffer_pages
- * @fidelity mirrored
- */
-export function nr_free_buffer_pages(k: Machine): number {
-  let sum = 0;
-  for (const z of k.nodes[0]!.node_zonelists[gfp_zone(GFP_USER)]!) {
-    const high = wmark_pages(z, WMARK_HIGH);
-    if (z.managed_pages > high) sum += z.managed_pages - high;
-  }
-  return sum;
-}
-
-/**
- * Pages that are held back from user requests: high watermarks and lowmem reserves.
- * @kernel mm/page_alloc.c:calculate_totalreserve_pages
- * @fidelity mirrored
- */
-export function totalreserve_pages(k: Machine): number {
-  let sum = 0;
-  for (const z of k.zones) {
-    const max = Math.max(...z.lowmem_reserve.slice(z.idx));
-    sum += Math.min(max + wmark_pages(z, WMARK_HIGH), z.managed_pages);
-  }
-  return sum;
-}
-
-/**
- * Pages that can be had without swapping: MemAvailable.
- * @kernel mm/page_alloc.c:si_mem_available
- * @fidelity simplified: no slab or other reclaimable kernel memory
- */
-export function si_mem_available(k: Machine): number {
-  let wmark_low = 0;
-  for (const z of k.zones) wmark_low += wmark_pages(z, WMARK_LOW);
-  const available = global_zone_page_state(k, NR_FREE_PAGES) - totalreserve_pages(k);
-  const pagecache =
-    global_node_page_state(k, NR_LRU_BASE + LRU_ACTIVE_FILE) +
-    global_node_page_state(k, NR_LRU_BASE + LRU_INACTIVE_FILE);
-  return Math.max(0, available + pagecache - Math.min(Math.floor(pagecache / 2), wmark_low));
 }

@@ -6,39 +6,18 @@ import {
   LRU_INACTIVE_ANON,
   LRU_INACTIVE_FILE,
   LRU_UNEVICTABLE,
-  WMARK_LOW,
 } from "../../include/linux/mmzone.js";
 import { get_nr_swap_pages, total_swap_pages } from "../../include/linux/swap.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import * as vmstat from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { totalreserve_pages } from "../../mm/page_alloc/setup.js";
+import { si_mem_available } from "../../mm/page_alloc/setup.js";
 import { vm_commit_limit } from "../../mm/util.js";
 import { global_node_page_state, global_zone_page_state } from "../../mm/vmstat.js";
 
 const KIB = PAGE_SIZE / 1024;
 /** KiB between VMALLOC_START and VMALLOC_END of x86-64 with four levels. */
 const VMALLOC_TOTAL = 2 ** 35 - 1;
-
-/**
- * Pages that a program could have without making the machine swap, by the kernel's guess.
- * @kernel mm/page_alloc.c:si_mem_available
- * @fidelity mirrored
- */
-function si_mem_available(k: Machine): number {
-  const node = (item: number): number => global_node_page_state(k, item);
-  const wmark_low = k.zones.reduce((sum, z) => sum + z._watermark[WMARK_LOW]! + z.watermark_boost, 0);
-  const pagecache = node(vmstat.NR_ACTIVE_FILE) + node(vmstat.NR_INACTIVE_FILE);
-  const reclaimable = node(vmstat.NR_SLAB_RECLAIMABLE);
-  const available =
-    global_zone_page_state(k, vmstat.NR_FREE_PAGES) -
-    totalreserve_pages(k) +
-    pagecache -
-    Math.min(pagecache >>> 1, wmark_low) +
-    reclaimable -
-    Math.min(reclaimable >>> 1, wmark_low);
-  return Math.max(available, 0);
-}
 
 /** The lines about memory in use, in pages, in their order. */
 function pages_of(k: Machine) {

@@ -13,7 +13,9 @@ import {
   type pglist_data,
   type zone,
 } from "../../include/linux/mmzone.js";
+import { NR_ACTIVE_FILE, NR_FREE_PAGES, NR_INACTIVE_FILE, NR_SLAB_RECLAIMABLE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
+import { global_node_page_state, global_zone_page_state } from "../vmstat.js";
 
 /** sysctl vm.watermark_scale_factor: parts in 10000 of a zone. */
 const watermark_scale_factor = 10;
@@ -34,7 +36,8 @@ function lowmem_reserve_ratio(idx: number): number {
 export function nr_free_buffer_pages(k: Machine): number {
   let sum = 0;
   for (const z of k.zones) {
-    if (z.idx <= ZONE_NORMAL) sum += Math.max(z.managed_pages - z._watermark[WMARK_HIGH]!, 0);
+    const high = z._watermark[WMARK_HIGH]! + z.watermark_boost;
+    if (z.idx <= ZONE_NORMAL) sum += Math.max(z.managed_pages - high, 0);
   }
   return sum;
 }
@@ -165,4 +168,24 @@ export function build_zonelists(k: Machine): void {
       node.node_zonelists[highest] = list;
     }
   }
+}
+
+/**
+ * Pages that a program could have without making the machine swap, by the kernel's guess.
+ * @kernel mm/page_alloc.c:si_mem_available
+ * @fidelity mirrored
+ */
+export function si_mem_available(k: Machine): number {
+  const node = (item: number): number => global_node_page_state(k, item);
+  const wmark_low = k.zones.reduce((sum, z) => sum + z._watermark[WMARK_LOW]! + z.watermark_boost, 0);
+  const pagecache = node(NR_ACTIVE_FILE) + node(NR_INACTIVE_FILE);
+  const reclaimable = node(NR_SLAB_RECLAIMABLE);
+  const available =
+    global_zone_page_state(k, NR_FREE_PAGES) -
+    totalreserve_pages(k) +
+    pagecache -
+    Math.min(pagecache >>> 1, wmark_low) +
+    reclaimable -
+    Math.min(reclaimable >>> 1, wmark_low);
+  return Math.max(available, 0);
 }
