@@ -27,8 +27,8 @@ not count.
 
 Each cause is what somebody does, not an error that is returned: a reference, a page in another
 CPU's batch, a lock, an isolated page, a CMA area being emptied, an allocation that fails.
-After each attempt the machine's invariants are checked (of random ones, after one in 16), and
-a pin that failed must succeed once nothing is in the way.
+After each attempt the machine's invariants are checked, and a pin that failed must succeed once
+nothing is in the way (of random attempts, and of those at three pages, after one in 16).
 
 Writes reports/campaign.json and reports/campaign.txt. --shard I/N runs one part of N;
 --merge makes of the reports of all parts what one run would have written, to the byte.
