@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Opening by path, and what the virtual file system checks before a file is asked (fs/open.c, fs/sync.c). */
 import { FMODE_READ, FMODE_WRITE, type file, is_regular } from "../include/linux/fs.js";
+import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
 import { EBADF, EINVAL, EMFILE, ENODEV, ENOENT, EOPNOTSUPP } from "../uapi/errno.js";
 
@@ -62,12 +63,7 @@ const SUBSYS = "fs/open.c";
 
 /** The machine's paths; a driver adds its own here when the machine is made. */
 export function paths_of(k: Machine): Map<string, opener> {
-  let table = k.subsys.get(SUBSYS) as path_table | undefined;
-  if (table === undefined) {
-    table = new path_table();
-    k.subsys.set(SUBSYS, table);
-  }
-  return table.nodes;
+  return subsys_state(k, SUBSYS, () => new path_table()).nodes;
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   PG_writeback,
 } from "../include/linux/page-flags.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../include/linux/vmstat.js";
+import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
 import type { MigrateHolder, MigrateHolders } from "../lib/fault-inject.js";
 import { folio_trylock, folio_unlock } from "./filemap.js";
@@ -169,9 +170,7 @@ const CMA_ALLOCS = "mm/fault_holders.ts: cma_alloc";
 
 /** How many of these faults are in each pageblock. */
 function cmaAllocs(k: Machine): Map<number, number> {
-  let of = k.subsys.get(CMA_ALLOCS) as Map<number, number> | undefined;
-  if (of === undefined) k.subsys.set(CMA_ALLOCS, (of = new Map<number, number>()));
-  return of;
+  return subsys_state(k, CMA_ALLOCS, () => new Map<number, number>());
 }
 
 /** cma_alloc() empties the pageblock: it is out of circulation, and the page is off its list to be moved. */

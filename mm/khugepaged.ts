@@ -20,6 +20,7 @@ import { task_struct } from "../include/linux/sched.js";
 import { MMF_VM_HUGEPAGE } from "../include/linux/sched/coredump.js";
 import { HPAGE_PMD_NR, PMD_SIZE } from "../include/linux/types.js";
 import type { vm_flags_t } from "../include/linux/vm_flags.js";
+import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
 import { EINVAL } from "../uapi/errno.js";
 import { hugepage_flags_enabled, hugepage_vma_check } from "./huge_memory/policy.js";
@@ -65,12 +66,7 @@ class khugepaged_state {
 }
 
 function state_of(k: Machine): khugepaged_state {
-  let state = k.subsys.get(SUBSYS) as khugepaged_state | undefined;
-  if (state === undefined) {
-    state = new khugepaged_state();
-    k.subsys.set(SUBSYS, state);
-  }
-  return state;
+  return subsys_state(k, SUBSYS, () => new khugepaged_state());
 }
 
 /**

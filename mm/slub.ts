@@ -11,6 +11,7 @@ import { __GFP_COMP, __GFP_RECLAIMABLE, GFP_NOWAIT } from "../include/linux/gfp.
 import { page_clear, page_set, page_zone } from "../include/linux/mem_map.js";
 import { PG_slab } from "../include/linux/page-flags.js";
 import { NR_SLAB_RECLAIMABLE } from "../include/linux/vmstat.js";
+import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
 import { __alloc_pages, __free_pages } from "./page_alloc.js";
 import { __mod_node_page_state } from "./vmstat.js";
@@ -34,12 +35,7 @@ export class kmem_cache {
 
 /** The cache of page-cache index nodes. */
 export function radix_tree_node_cachep(k: Machine): kmem_cache {
-  let c = k.subsys.get("mm/slub.c") as kmem_cache | undefined;
-  if (c === undefined) {
-    c = new kmem_cache();
-    k.subsys.set("mm/slub.c", c);
-  }
-  return c;
+  return subsys_state(k, "mm/slub.c", () => new kmem_cache());
 }
 
 /** @kernel mm/slab.h:account_slab @fidelity simplified: in pages, without cgroups */

@@ -3,6 +3,7 @@
 import { not_modelled } from "../../include/linux/bug.js";
 import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
+import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 import { pin_report_of } from "../../include/linux/pin_report.js";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTTY } from "../../uapi/errno.js";
@@ -68,9 +69,7 @@ function is_aligned(x: bigint): boolean {
 
 /** Parameters of the module. */
 export function vfio_parameters_of(k: Machine): vfio_parameters {
-  let p = k.subsys.get("vfio_iommu_type1") as vfio_parameters | undefined;
-  if (p === undefined) k.subsys.set("vfio_iommu_type1", (p = new vfio_parameters()));
-  return p;
+  return subsys_state(k, "vfio_iommu_type1", () => new vfio_parameters());
 }
 
 /**

@@ -3,6 +3,7 @@
  * What stopped a pin: no part of the kernel, where the caller sees an errno and nothing else. mm/gup.ts, mm/migrate.ts
  * and drivers/vfio write it as they go; the harness reads it.
  */
+import { subsys_state } from "./subsys.js";
 import type { Machine } from "../machine.js";
 import { get_pageblock_migratetype, page_zone } from "./mem_map.js";
 import { migratetype_names } from "./mmzone.js";
@@ -83,9 +84,7 @@ const key = "pin_report";
 
 /** The machine's report on its last long-term pin. */
 export function pin_report_of(k: Machine): pin_report {
-  let report = k.subsys.get(key) as pin_report | undefined;
-  if (report === undefined) k.subsys.set(key, (report = new pin_report()));
-  return report;
+  return subsys_state(k, key, () => new pin_report());
 }
 
 /** Notes a failure, if it is the first of this pin. `pfn` 0: no page to blame, `address` says where. */

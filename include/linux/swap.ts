@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Swap areas and what is kept of them (include/linux/swap.h, swap_slots.h). */
 import type { xarray } from "../../lib/xarray.js";
+import { subsys_state } from "./subsys.js";
 import type { Machine } from "../machine.js";
 import type { file } from "./fs.js";
 
@@ -132,12 +133,7 @@ const SUBSYS = "mm/swapfile.c";
 
 /** The machine's swap. */
 export function swap_state_of(k: Machine): swap_state {
-  let st = k.subsys.get(SUBSYS) as swap_state | undefined;
-  if (st === undefined) {
-    st = new swap_state(k.nr_cpus);
-    k.subsys.set(SUBSYS, st);
-  }
-  return st;
+  return subsys_state(k, SUBSYS, () => new swap_state(k.nr_cpus));
 }
 
 /** Free slots of all areas. @kernel include/linux/swap.h:get_nr_swap_pages */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One run of compaction, and what a zone remembers between runs (mm/internal.h, include/linux/mmzone.h). */
 import { page_list, pageblock_order, type zone } from "../../include/linux/mmzone.js";
+import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 
 /** Pages that are isolated before they are migrated together. @kernel COMPACT_CLUSTER_MAX */
@@ -38,8 +39,7 @@ class compaction_state {
 
 /** What is remembered of a zone. */
 export function zone_compact_of(k: Machine, z: zone): zone_compact {
-  let s = k.subsys.get("mm/compaction.c") as compaction_state | undefined;
-  if (s === undefined) k.subsys.set("mm/compaction.c", (s = new compaction_state()));
+  const s = subsys_state(k, "mm/compaction.c", () => new compaction_state());
   return (s.zones[k.zones.indexOf(z)] ??= new zone_compact(z));
 }
 

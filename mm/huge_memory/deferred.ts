@@ -3,6 +3,7 @@
 import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { PG_swapcache } from "../../include/linux/page-flags.js";
 import { THP_DEFERRED_SPLIT_PAGE } from "../../include/linux/vmstat.js";
+import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 import { count_vm_event } from "../vmstat.js";
 
@@ -19,12 +20,7 @@ export class thp_state {
 }
 
 export function thp_state_of(k: Machine): thp_state {
-  let state = k.subsys.get(SUBSYS) as thp_state | undefined;
-  if (state === undefined) {
-    state = new thp_state();
-    k.subsys.set(SUBSYS, state);
-  }
-  return state;
+  return subsys_state(k, SUBSYS, () => new thp_state());
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { page_owner } from "../../include/linux/mem_map.js";
 import type { anon_vma, mm_struct } from "../../include/linux/mm_types.js";
 import type { task_struct } from "../../include/linux/sched.js";
+import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 
 export const KSM_RUN_STOP = 0;
@@ -100,16 +101,14 @@ export class ksm_state {
   readonly no_node = new ksm_stable_node(0, 0, 0);
 }
 
-const SUBSYS = "mm/ksm.c";
+function make_ksm_state(k: Machine): ksm_state {
+  const state = new ksm_state();
+  k.mem.register(state.no_node);
+  return state;
+}
 
 export function ksm_state_of(k: Machine): ksm_state {
-  let state = k.subsys.get(SUBSYS) as ksm_state | undefined;
-  if (state === undefined) {
-    state = new ksm_state();
-    k.mem.register(state.no_node);
-    k.subsys.set(SUBSYS, state);
-  }
-  return state;
+  return subsys_state(k, "mm/ksm.c", make_ksm_state);
 }
 
 /** The tree of a node of memory. */

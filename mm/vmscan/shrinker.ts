@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Caches that shrink under memory pressure (mm/vmscan.c: shrink_slab): those of mm/huge_memory.c. */
 import { HPAGE_PMD_NR } from "../../include/linux/types.js";
+import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 import { thp_state_of } from "../huge_memory/deferred.js";
 import { deferred_split_scan } from "../huge_memory/scan.js";
@@ -40,12 +41,7 @@ class deferred_scans {
 }
 
 function deferred_of(k: Machine): Map<string, number> {
-  let state = k.subsys.get("mm/vmscan.c") as deferred_scans | undefined;
-  if (state === undefined) {
-    state = new deferred_scans();
-    k.subsys.set("mm/vmscan.c", state);
-  }
-  return state.nr;
+  return subsys_state(k, "mm/vmscan.c", () => new deferred_scans()).nr;
 }
 
 /** @kernel mm/vmscan.c:do_shrink_slab @fidelity mirrored */
