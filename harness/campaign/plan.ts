@@ -43,7 +43,7 @@ const LARGE = { memory: 128 * MIB, cma: 32 * MIB, pages: (64 * MIB) / 4096, uses
 const SCHEDULES_A_JOB = 3000;
 const SEEDS_A_JOB = 100;
 
-/** The guest of {@link exhaustive} schedules. */
+/** The guest of {@link exhaustiveJobs}. */
 export function smallScene(pages: number, advised: boolean, uses = SMALL.uses): SceneOptions {
   return { ...SMALL, pages, advised, uses };
 }

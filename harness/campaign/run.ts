@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** `patchproof campaign`: builds the variants, runs the jobs, adds up what they find, and writes the reports. */
 import { join } from "node:path";
-import { Tinypool } from "tinypool";
 import { Progress } from "../evaluate/progress.js";
 import { checkWritable, writeFiles } from "../output.js";
+import { Workers } from "../pool.js";
 import { projectRoot } from "../root.js";
 import { buildVariant } from "../variants/build.js";
 import { findVariant } from "../variants/spec.js";
-import { valueOf, type Answer } from "../workers.js";
 import {
   campaignUses,
   exhaustiveJobs,
@@ -63,24 +62,6 @@ function partsOf(o: CampaignOptions, uses: readonly BuiltUse[]): Part[] {
   );
 }
 
-/** The worker threads of a campaign. */
-class Workers {
-  private readonly pool: Tinypool;
-
-  constructor(count: number) {
-    const filename = new URL("./worker.js", import.meta.url).href;
-    this.pool = new Tinypool({ filename, runtime: "worker_threads", minThreads: 1, maxThreads: count });
-  }
-
-  async run<T>(name: "runJob" | "runSingles" | "runPlaces", job: unknown): Promise<T> {
-    return valueOf((await this.pool.run(job, { name })) as Answer<T>);
-  }
-
-  async end(): Promise<void> {
-    await this.pool.destroy();
-  }
-}
-
 async function singlesOf(workers: Workers, use: BuiltUse): Promise<SinglePages> {
   const outcomes = (uses: number): Promise<Outcome[]> =>
     workers.run("runSingles", { dir: use.dir, scene: smallScene(1, use.advised, uses) });
@@ -116,7 +97,7 @@ async function makeReport(o: CampaignOptions): Promise<CampaignReport> {
   const uses: BuiltUse[] = [];
   for (const use of campaignUses(o.variants)) uses.push({ ...use, dir: (await buildVariant(use.variant)).dir });
   const parts = partsOf(o, uses);
-  const workers = new Workers(o.jobs);
+  const workers = new Workers(new URL("./worker.js", import.meta.url), o.jobs);
   try {
     const singles = o.kind === "random" ? [] : await Promise.all(uses.map((use) => singlesOf(workers, use)));
     const places = await Promise.all(

@@ -33,7 +33,7 @@ Exit status: 0 nothing is wrong on any variant; 1 something is; 2 bad input.
 Examples:
   patchproof explore
   patchproof explore --variants base --setups memfd,file --depth 3
-  patchproof explore --variants patch --schedule 'memfd: write, 0=munmap'`;
+  patchproof explore --variants patch --schedule 'memfd: write, 4=munmap'`;
 
 export function addExplore(program: Command): void {
   program

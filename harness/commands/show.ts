@@ -26,7 +26,8 @@ of a process: maps, smaps, pagemap. They are printed as a 6.1 kernel prints them
 kpageflags is summed up by flags, and pagemap listed, as the kernel's tools/vm/page-types -r does;
 kpagecount is listed in runs of pages.
 
-The workload is replayed up to and with line --at of its .strace; lines count from 1. The host is that of fixtures/placement/p512-cma128.fresh.json unless a size or --like says otherwise.
+The workload is replayed up to and with line --at of its .strace; lines count from 1. The host is
+that of fixtures/placement/p512-cma128.fresh.json unless a size or --like says otherwise.
 
 --use says what is done with the patch's advice on the guest's memory: none; advised, right after it
 is mapped; late, once it is populated.

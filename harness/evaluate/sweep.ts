@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Runs the sweep on both cores: a job is one use of the patch and some cells, and nothing else matters to its result. */
 import { availableParallelism } from "node:os";
-import { Tinypool } from "tinypool";
-import { valueOf, type Answer } from "../workers.js";
+import { Workers } from "../pool.js";
 import type { Cell } from "./cells.js";
 import type { CellResult, Placement, Use } from "./report.js";
 
@@ -84,16 +83,15 @@ export async function runSweep(
   const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
   const work = async (_: unknown, lane: number): Promise<void> => {
     if (lane > 0 && lane === count - 1) await beside.catch(() => undefined);
-    const filename = new URL("./sweep-worker.js", import.meta.url).href;
-    const worker = new Tinypool({ filename, runtime: "worker_threads", minThreads: 1, maxThreads: 1 });
+    const worker = new Workers(new URL("./sweep-worker.js", import.meta.url), 1);
     const mine = new Set<HostPlan>();
     try {
       for (let next = queue.take(mine); next !== undefined; next = queue.take(mine)) {
-        answers[next.at] = valueOf((await worker.run(next.job, { name: "runJob" })) as Answer<SweepAnswer>);
+        answers[next.at] = await worker.run<SweepAnswer>("runJob", next.job);
         onDone(++done, jobs.length);
       }
     } finally {
-      await worker.destroy();
+      await worker.end();
     }
   };
   await Promise.all(Array.from({ length: count }, work));

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What an exception of the model or a flag says, in words. */
-import { PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN } from "../../include/linux/sched.js";
 import { errnoNames } from "../../uapi/errno.js";
 import type { FindingKind, Wrong } from "./types.js";
 
-const FLAGS = { PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN };
 /** Functions in which an invariant throws, not those that break it. */
 const MESSENGERS = /^(use_after_free|VM_BUG_ON|would_wait|vm_area_struct|get|set|new)$/;
 /** How many functions name a place. */
 const DEEPEST = 3;
-
-export function flagWords(flags: number): string {
-  return Object.entries(FLAGS)
-    .filter(([, bit]) => flags & bit)
-    .map(([name]) => name)
-    .join(", ");
-}
 
 /** A result of a call: "-ENOMEM", "0", "signal SIGSEGV". */
 export function errnoWords(result: unknown): string {

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Runs one schedule: a call, and at the yield points that it meets, the calls of others. */
 import { __GFP_DIRECT_RECLAIM } from "../../include/linux/gfp.js";
-import {
-  PF_MEMALLOC,
-  PF_MEMALLOC_NOFS,
-  PF_MEMALLOC_NOIO,
-  PF_MEMALLOC_PIN,
-  type task_struct,
-} from "../../include/linux/sched.js";
+import type { task_struct } from "../../include/linux/sched.js";
+import { flagWords, PF_CHECKED } from "../task-flags.js";
 import { type Call, findCall } from "./calls.js";
 import { Digest, digestOf, type Identities } from "./digest.js";
-import { errnoWords, flagWords, wrongOf } from "./findings.js";
+import { errnoWords, wrongOf } from "./findings.js";
 import type { Event, Injection, Met, Outcome, Run, Wrong } from "./types.js";
 import type { World } from "./world.js";
 
 /** Any allocation that may sleep. */
 export const ALLOCATION = "__alloc_pages";
-const PF_CHECKED = PF_MEMALLOC | PF_MEMALLOC_NOFS | PF_MEMALLOC_NOIO | PF_MEMALLOC_PIN;
 /** Allocations of a call at which others run: later ones come in the same loops. */
 const MOST_ALLOCATIONS = 6;
 /** More yield points than this in one call: it spins until somebody else goes on. */

@@ -2,18 +2,17 @@
 /** `patchproof explore`: all schedules of the table, or one that is given. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Tinypool } from "tinypool";
 import type { ExploreOptions } from "../commands/explore.js";
 import { UserError } from "../errors.js";
 import { Progress } from "../evaluate/progress.js";
 import { chosenVariants, type ChosenVariant } from "../evaluate/request.js";
 import { checkWritable, writeFiles } from "../output.js";
+import { Workers } from "../pool.js";
 import { projectRoot } from "../root.js";
 import { buildVariant } from "../variants/build.js";
 import { importKernel } from "../variants/load.js";
 import { resolvePatch } from "../variants/resolve.js";
 import { REVIEW_ALIAS } from "../variants/spec.js";
-import { valueOf, type Answer } from "../workers.js";
 import { CALLS, findCall } from "./calls.js";
 import { play } from "./play.js";
 import { reportOf, type Done, type ExploreReport } from "./report.js";
@@ -40,18 +39,14 @@ async function jobsOf(variants: readonly ChosenVariant[], setups: readonly strin
 }
 
 async function runJobs(jobs: readonly Job[], workers: number): Promise<Done[]> {
-  const pool = new Tinypool({
-    filename: new URL("./worker.js", import.meta.url).href,
-    runtime: "worker_threads",
-    minThreads: 1,
-    maxThreads: Math.max(1, Math.min(workers, availableParallelism(), jobs.length)),
-  });
+  const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
+  const pool = new Workers(new URL("./worker.js", import.meta.url), count);
   const progress = new Progress(false, process.stderr, "calls");
   let ended = 0;
   try {
     const tallies = await Promise.all(
       jobs.map(async (job) => {
-        const tally = valueOf((await pool.run(job, { name: "runJob" })) as Answer<Tally | null>);
+        const tally = await pool.run<Tally | null>("runJob", job);
         progress.sweep(++ended, jobs.length);
         return tally;
       }),
@@ -59,7 +54,7 @@ async function runJobs(jobs: readonly Job[], workers: number): Promise<Done[]> {
     return jobs.flatMap((job, i) => (tallies[i] == null ? [] : [{ job, tally: tallies[i] }]));
   } finally {
     progress.stop();
-    await pool.destroy();
+    await pool.end();
   }
 }
 

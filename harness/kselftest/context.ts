@@ -2,13 +2,8 @@
 /** What a test's body is handed: a machine of its own, the system calls, and means to watch and to compare. */
 import { expect } from "chai";
 import sinon from "sinon";
-import {
-  PF_MEMALLOC,
-  PF_MEMALLOC_NOFS,
-  PF_MEMALLOC_NOIO,
-  PF_MEMALLOC_PIN,
-  type task_struct,
-} from "../../include/linux/sched.js";
+import type { task_struct } from "../../include/linux/sched.js";
+import { PF_CHECKED } from "../task-flags.js";
 import type { BootOptions, KernelModule, Machine, Syscalls } from "./kernels.js";
 import { SkipSignal } from "./signals.js";
 
@@ -23,8 +18,6 @@ function baselines(kernel: KernelModule): Map<string, object> {
 
 /** Small and fast; a fixture or a test that needs more says so. */
 export const DEFAULT_BOOT: BootOptions = { memory: 16 << 20 };
-
-const PF_CHECKED = PF_MEMALLOC | PF_MEMALLOC_NOFS | PF_MEMALLOC_NOIO | PF_MEMALLOC_PIN;
 
 /** One booted machine and its system calls, run by `k.current`. */
 export interface Booted {
