@@ -9,6 +9,7 @@ import { task_struct } from "../include/linux/sched.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
 import type { Hooks, Machine } from "../include/machine.js";
+import { BufferPool } from "../lib/buffer_pool.js";
 import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import { Prng } from "../lib/prng.js";
 import { migrate_holders } from "../mm/fault_holders.js";
@@ -62,7 +63,7 @@ function noHooks(given: Partial<Hooks> | undefined): Hooks {
 /** The machine's globals, before there is any memory. */
 function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine {
   const seed = o.seed ?? 1;
-  const mem = new mem_map(max_pfn);
+  const mem = new mem_map(max_pfn, o.buffers ?? new BufferPool());
   return {
     config: { ...defaultConfig, ...o.config },
     arch: archByName(o.arch ?? "x86_64"),

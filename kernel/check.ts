@@ -187,6 +187,7 @@ function inspect(k: Machine, bad: Complaints): Census {
   for (const pfn of radix_tree_node_cachep(k).slabs) ledger.ref(pfn);
   checkPages(k, ledger, bad, census);
   checkCounters(k, bad, census);
+  ledger.close();
   return census;
 }
 

@@ -12,6 +12,7 @@ export { vmstat_show } from "../fs/proc/vmstat.js";
 export { zoneinfo_show } from "../fs/proc/zoneinfo.js";
 export { open_device, open_regular } from "../fs/regular.js";
 export { pin_report_of } from "../include/linux/pin_report.js";
+export { BufferPool } from "../lib/buffer_pool.js";
 export { boot } from "./boot.js";
 export { adoptBaseline, checkedBaseline, checkExit, checkMachine } from "./check.js";
 export { add_swap_device } from "./devices.js";

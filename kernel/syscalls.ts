@@ -15,5 +15,5 @@ export type Syscalls = ReturnType<typeof memory_calls> & ReturnType<typeof file_
  */
 export function syscalls(k: Machine): Syscalls {
   register_devices(k);
-  return { ...memory_calls(k), ...file_calls(k), ...task_calls(k) };
+  return Object.assign(memory_calls(k), file_calls(k), task_calls(k));
 }

@@ -7,12 +7,21 @@ import { PF_CHECKED } from "../task-flags.js";
 import type { BootOptions, KernelModule, Machine, Syscalls } from "./kernels.js";
 import { SkipSignal } from "./signals.js";
 
-const baselinesOf = new WeakMap<KernelModule, Map<string, object>>();
+/** What tests share that run on one kernel. */
+class Shared {
+  /** What boots came to, by their options. */
+  readonly baselines = new Map<string, object>();
+  readonly buffers: InstanceType<KernelModule["BufferPool"]>;
+  constructor(kernel: KernelModule) {
+    this.buffers = new kernel.BufferPool();
+  }
+}
 
-/** What boots of a kernel came to, by their options. */
-function baselines(kernel: KernelModule): Map<string, object> {
-  let known = baselinesOf.get(kernel);
-  if (known === undefined) baselinesOf.set(kernel, (known = new Map<string, object>()));
+const sharedOf = new WeakMap<KernelModule, Shared>();
+
+function shared(kernel: KernelModule): Shared {
+  let known = sharedOf.get(kernel);
+  if (known === undefined) sharedOf.set(kernel, (known = new Shared(kernel)));
   return known;
 }
 
@@ -88,7 +97,8 @@ export class TestContext<Self = undefined, Param = undefined> {
 
   /** Boots a machine: another one each time. Options are put over the fixture's. */
   boot(options: BootOptions = {}): Booted {
-    const k = this.kernel.boot({ ...this.bootOptions, ...options });
+    const { buffers } = shared(this.kernel);
+    const k = this.kernel.boot({ buffers, ...this.bootOptions, ...options });
     this.checkBoot(k, JSON.stringify([this.bootOptions, options]));
     const booted = { k, sys: watched(k, this.kernel.syscalls(k), this.violations) };
     this.machines.push(booted);
@@ -98,8 +108,8 @@ export class TestContext<Self = undefined, Param = undefined> {
 
   /** Checks a machine that has just booted, once for all that boot in the same way: a boot has no chance in it. */
   private checkBoot(k: Machine, how: string): void {
-    const known = baselines(this.kernel);
-    const baseline = known.get(how);
+    const { baselines } = shared(this.kernel);
+    const baseline = baselines.get(how);
     if (baseline !== undefined) {
       this.kernel.adoptBaseline(k, baseline);
       return;
@@ -107,7 +117,14 @@ export class TestContext<Self = undefined, Param = undefined> {
     const broken = this.kernel.checkMachine(k);
     if (broken.length > 0) this.violations.push(...broken.map((line) => `at boot: ${line}`));
     const noted = this.kernel.checkedBaseline(k);
-    if (broken.length === 0 && noted !== undefined) known.set(how, noted);
+    if (broken.length === 0 && noted !== undefined) baselines.set(how, noted);
+  }
+
+  /** Gives up the machine that was booted last, before the test ends; its invariants are the caller's to check. */
+  drop(): void {
+    const { k } = this.machines.pop()!;
+    if (this.first?.k === k) this.first = undefined;
+    k.mem.retire();
   }
 
   /** sinon, put back after the test. */
@@ -161,5 +178,10 @@ export class TestContext<Self = undefined, Param = undefined> {
 
   restore(): void {
     this.sandbox_?.restore();
+  }
+
+  /** Nothing of the test is used any more. */
+  retire(): void {
+    while (this.machines.length > 0) this.drop();
   }
 }

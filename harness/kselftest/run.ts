@@ -98,6 +98,7 @@ export async function runOn(variant: string, spec: TestSpec, context: Mocha.Cont
   const kernel = await kernelOf(variant);
   const t = new TestContext<unknown, unknown>(variant, kernel, { ...spec.boot, ...spec.options.boot }, spec.param);
   const failure = await failureOf(spec, t);
+  t.retire();
   if (Object.keys(t.observations).length > 0) note.observations = t.observations;
   if (failure instanceof SkipSignal) {
     note.skip = failure.message;

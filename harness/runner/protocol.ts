@@ -34,6 +34,6 @@ export interface Task {
 
 export type Message =
   | { readonly kind: "plan"; readonly tests: readonly SelftestId[] }
-  | { readonly kind: "result"; readonly result: SelftestResult }
+  | { readonly kind: "results"; readonly results: readonly SelftestResult[] }
   | { readonly kind: "lines"; readonly lines: readonly LineReport[] }
   | { readonly kind: "error"; readonly name: string; readonly message: string };

@@ -7,9 +7,10 @@ import { judgePassed, judgePending, noteOf, type Outcome } from "../ktap/outcome
 import { compiledRoot } from "../root.js";
 import { LineCoverage, loadInstrumented } from "../variants/coverage.js";
 import { REVIEW_ALIAS } from "../variants/spec.js";
-import type { Message, SelftestId, Task } from "./protocol.js";
+import type { Message, SelftestId, SelftestResult, Task } from "./protocol.js";
 
 const TIMEOUT_MS = 20_000;
+const SEND_EVERY_MS = 100;
 
 function send(message: Message): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -32,12 +33,32 @@ function allTests(suite: Mocha.Suite): Mocha.Test[] {
   return [...suite.tests, ...suite.suites.flatMap(allTests)];
 }
 
-/** Tells the parent of each test that ends; counts the lines that it reached. */
+/** Sends results by the batch: to send one takes as long as a small test. */
+class Outbox {
+  private waiting: SelftestResult[] = [];
+  private sentAt = performance.now();
+
+  add(result: SelftestResult): void {
+    this.waiting.push(result);
+    if (performance.now() - this.sentAt > SEND_EVERY_MS) void this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const results = this.waiting;
+    this.waiting = [];
+    this.sentAt = performance.now();
+    await send({ kind: "results", results });
+  }
+}
+
+/** Tells the parent of the tests that end; counts the lines that each reached. */
 class MessageReporter {
   private readonly coverage: LineCoverage | undefined;
+  private readonly outbox: Outbox;
 
-  constructor(runner: Mocha.Runner, coverage: LineCoverage | undefined) {
+  constructor(runner: Mocha.Runner, coverage: LineCoverage | undefined, outbox: Outbox) {
     this.coverage = coverage;
+    this.outbox = outbox;
     runner.on("pass", (test) => {
       const { outcome, reason } = judgePassed(test);
       this.tell(test, outcome, reason, "");
@@ -57,7 +78,7 @@ class MessageReporter {
     if (id === undefined) return;
     if (id.variant === REVIEW_ALIAS) this.coverage?.record(id.title);
     const observations = noteOf(test).observations ?? {};
-    void send({ kind: "result", result: { ...id, outcome, reason, message, observations, ms: test.duration ?? 0 } });
+    this.outbox.add({ ...id, outcome, reason, message, observations, ms: test.duration ?? 0 });
   }
 }
 
@@ -76,9 +97,10 @@ async function work(task: Task): Promise<void> {
   await mocha.loadFilesAsync();
   const wanted = allTests(mocha.suite).filter((test) => grep.test(test.fullTitle()));
   await send({ kind: "plan", tests: wanted.flatMap((test) => identify(test) ?? []) });
+  const outbox = new Outbox();
   const reporter = class extends MessageReporter {
     constructor(runner: Mocha.Runner) {
-      super(runner, coverage);
+      super(runner, coverage, outbox);
     }
   };
   mocha.reporter(reporter as unknown as Mocha.ReporterConstructor);
@@ -87,6 +109,7 @@ async function work(task: Task): Promise<void> {
       resolve();
     });
   });
+  await outbox.flush();
   await send({ kind: "lines", lines: coverage?.report() ?? [] });
 }
 

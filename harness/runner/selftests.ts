@@ -76,7 +76,7 @@ function runChild(task: Task, onMessage: (message: Message) => void): Promise<Se
   });
   child.on("message", (message: Message) => {
     if (message.kind === "plan") gathered.planned = message.tests;
-    else if (message.kind === "result") gathered.results.push(message.result);
+    else if (message.kind === "results") gathered.results.push(...message.results);
     else if (message.kind === "error") failure = message;
     onMessage(message);
   });
@@ -110,7 +110,7 @@ export async function runSelftests(options: SelftestOptions): Promise<SelftestRu
       return runChild(task, (message) => {
         if (message.kind === "plan") total += message.tests.length;
         else if (message.kind === "lines") lines[i] = message.lines;
-        else if (message.kind === "result") options.onTest?.(++done, total, message.result);
+        else if (message.kind === "results") for (const r of message.results) options.onTest?.(++done, total, r);
       });
     }),
   );

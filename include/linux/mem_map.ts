@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** struct page, taken apart: one typed array a field, indexed by page frame, allocated by section when first touched. */
+import type { BufferPool } from "../../lib/buffer_pool.js";
 import type { zone } from "./mmzone.js";
 import { pageblock_nr_pages, pageblock_order } from "./mmzone.js";
 import { PG_double_map, PG_head, PG_tail } from "./page-flags.js";
@@ -7,6 +8,9 @@ import { PG_double_map, PG_head, PG_tail } from "./page-flags.js";
 export const PFN_SECTION_SHIFT = 12;
 export const PAGES_PER_SECTION = 1 << PFN_SECTION_SHIFT;
 export const PFN_SECTION_MASK = PAGES_PER_SECTION - 1;
+
+/** What {@link mem_section} takes for a page. */
+const BYTES_PER_PAGE = 33;
 
 /** Metadata of one section's pages; index with `pfn & PFN_SECTION_MASK`. */
 export class mem_section {
@@ -27,8 +31,8 @@ export class mem_section {
   /** The page's first byte: all of its contents that the model keeps. */
   readonly content: Uint8Array;
 
-  constructor(nr: number) {
-    const words = new ArrayBuffer(nr * 33);
+  /** `words` are {@link BYTES_PER_PAGE} for each of `nr` pages, all zero. */
+  constructor(nr: number, words: ArrayBuffer) {
     this.flags = new Uint32Array(words, 0, nr);
     this.refcount = new Int32Array(words, nr * 4, nr);
     this.mapcount = new Int32Array(words, nr * 8, nr);
@@ -63,9 +67,12 @@ export class mem_map {
   private readonly freeIds: number[] = [];
   /** Ids of freed anon_vmas: kept apart, and their owner left in place, since a page can outlive the mapping it names. */
   private readonly freeAnonIds: number[] = [];
+  /** Where the memory of sections comes from. */
+  readonly buffers: BufferPool;
 
-  constructor(max_pfn: number) {
+  constructor(max_pfn: number, buffers: BufferPool) {
     this.max_pfn = max_pfn;
+    this.buffers = buffers;
     this.sections = new Array<mem_section | undefined>(Math.ceil(max_pfn / PAGES_PER_SECTION)).fill(undefined);
     const blocks = Math.ceil(max_pfn / pageblock_nr_pages);
     this.pageblock_flags = new Uint8Array(blocks);
@@ -78,9 +85,17 @@ export class mem_map {
   }
 
   private makeSection(nr: number): mem_section {
-    const s = new mem_section(Math.min(PAGES_PER_SECTION, this.max_pfn - nr * PAGES_PER_SECTION));
+    if (nr >= this.sections.length) throw new RangeError(`the machine has no section ${nr}, or has been retired`);
+    const pages = Math.min(PAGES_PER_SECTION, this.max_pfn - nr * PAGES_PER_SECTION);
+    const s = new mem_section(pages, this.buffers.take(pages * BYTES_PER_PAGE));
     this.sections[nr] = s;
     return s;
+  }
+
+  /** Gives the memory of all sections back; the machine cannot be used any more. */
+  retire(): void {
+    for (const s of this.sections) if (s !== undefined) this.buffers.give(s.flags.buffer as ArrayBuffer);
+    this.sections.length = 0;
   }
 
   /** Gives an anon_vma or address_space the id under which pages name it. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What a machine can be booted with. */
 import type { Config, Hooks } from "../../include/machine.js";
+import type { BufferPool } from "../../lib/buffer_pool.js";
 
 /** A wish that no machine can be booted with; the message is one line for the user. */
 export class BootError extends RangeError {
@@ -49,6 +50,8 @@ export interface BootOptions {
   /** Boot the machine of a placement recording; memory, cma and movablecore then come from it. */
   readonly like?: PlacementBoot;
   readonly hooks?: Partial<Hooks>;
+  /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` gives it back. */
+  readonly buffers?: BufferPool;
 }
 
 export const defaultConfig: Config = {

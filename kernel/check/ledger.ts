@@ -33,6 +33,9 @@ export class Complaints {
   }
 }
 
+/** What {@link SectionLedger} takes for a page. */
+const BYTES_PER_PAGE = 9;
+
 /** Expected counts of one section's pages. */
 export interface SectionLedger {
   readonly refs: Int32Array;
@@ -59,10 +62,21 @@ export class Ledger {
     let s = this.sections[nr];
     if (s === undefined) {
       const n = Math.min(PAGES_PER_SECTION, this.m.max_pfn - nr * PAGES_PER_SECTION);
-      s = { refs: new Int32Array(n), maps: new Int32Array(n), listed: new Uint8Array(n) };
+      const words = this.m.buffers.take(n * BYTES_PER_PAGE);
+      s = {
+        refs: new Int32Array(words, 0, n),
+        maps: new Int32Array(words, n * 4, n),
+        listed: new Uint8Array(words, n * 8, n),
+      };
       this.sections[nr] = s;
     }
     return s;
+  }
+
+  /** Gives its memory back; nothing can be looked up any more. */
+  close(): void {
+    for (const s of this.sections) if (s !== undefined) this.m.buffers.give(s.refs.buffer as ArrayBuffer);
+    this.sections.length = 0;
   }
 
   /** A reference to a page: to its head, if it is part of a compound page. */

@@ -35,11 +35,15 @@ const LEAKED = {
 /** How a fault comes to drop mmap_lock: at which yield point, in memory of which kind. */
 interface Drop {
   readonly point: string;
+  readonly boot?: Parameters<T["boot"]>[0];
   readonly prepare: (t: T) => void;
   readonly fault: (t: T) => unknown;
 }
 
 const mapFile = (t: T, flags: number): void => map(t, 0, 4, { flags, fd: openFile(t, 4) });
+
+/** Little memory, since to have pages in swap it must be full. */
+const SMALL = { memory: 8 << 20, cma: 6 << 20 };
 
 const drops: Readonly<Record<string, Drop>> = {
   private_file_read: {
@@ -67,11 +71,13 @@ const drops: Readonly<Record<string, Drop>> = {
   },
   swapped_read: {
     point: "folio_lock_or_retry",
+    boot: SMALL,
     prepare: (t) => swapOut(t),
     fault: (t) => t.sys.load(at(1)),
   },
   swapped_write: {
     point: "folio_lock_or_retry",
+    boot: SMALL,
     prepare: (t) => swapOut(t),
     fault: (t) => t.sys.store(at(1), 7),
   },
@@ -93,7 +99,7 @@ const dropping = FIXTURE<undefined, Drop>("fault", {
     return undefined;
   },
 });
-for (const [name, drop] of Object.entries(drops)) FIXTURE_VARIANT(dropping, name, drop);
+for (const [name, drop] of Object.entries(drops)) FIXTURE_VARIANT(dropping, name, drop, { boot: drop.boot ?? {} });
 
 describe("faults that drop mmap_lock", () => {
   TEST_F(dropping, "undisturbed: the access succeeds", (t) => {

@@ -158,7 +158,7 @@ const CALLS: readonly Call[] = [
   },
 ];
 
-const bare = FIXTURE("nth", { boot: { memory: 64 << 20, cma: 32 << 20, cpus: 1 }, setup: () => 0 });
+const bare = FIXTURE("nth", { boot: { memory: 16 << 20, cma: 8 << 20, cpus: 1 }, setup: () => 0 });
 
 /** Runs the call with the nth allocation failing; false when it met no failure. */
 function disturbed(t: TestContext<unknown, unknown>, call: Call, nth: number, forEver: boolean): boolean {
@@ -181,7 +181,7 @@ function disturbed(t: TestContext<unknown, unknown>, call: Call, nth: number, fo
     else expect(again, `again, ${where}`).to.equal(call.succeeds ?? 0);
   }
   expect(t.kernel.checkExit(m.k), `after exit, ${where}`).to.deep.equal([]);
-  t.machines.pop();
+  t.drop();
   return injected > 0;
 }
 

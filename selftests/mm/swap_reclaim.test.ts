@@ -13,8 +13,9 @@ const SWAPPED_GUEST = {
   error: /AssertionError: expected \d+ to equal \+?0/,
 };
 
-/** 16 MiB of memory, of which pages of a guest of 24 MiB are in swap. */
-const PAGES = 6144;
+/** 4 MiB of memory, and a guest of 6, so that pages of it are in swap. */
+const PAGES = 1536;
+const boot = { memory: 4 << 20 };
 
 /** Gives each page of the guest contents of its own. */
 function fill(t: T): void {
@@ -27,8 +28,9 @@ function expectFilled(t: T): void {
 }
 
 const machine = FIXTURE<undefined, Device>("machine", {
+  boot,
   setup(t, device) {
-    swapTo(t, { ...device, pages: 8192 });
+    swapTo(t, { ...device, pages: 2048 });
     return undefined;
   },
 });
@@ -56,18 +58,19 @@ describe("swap: more in use than there is memory", () => {
     expectFilled(t);
   });
 
-  TEST("without swap the guest is killed", (t) => {
+  TEST("without swap the guest is killed", { boot }, (t) => {
     t.k.config.overcommit_memory = 1;
     map(t, 0, PAGES);
     for (let n = 0; n < PAGES && t.k.current.fatal_signal === 0; n++) t.sys.store(at(n), 1);
     expect(events(t, "oom_kill")["oom_kill"]).to.equal(1);
   });
 
-  TEST_F(machine, "pages in use are spared: those that were not touched since are in swap first", (t) => {
+  const spared = "pages in use are spared: those that were not touched since are in swap first";
+  TEST_F(machine, spared, { boot: { memory: 16 << 20 } }, (t) => {
     map(t, 0, 64);
     touch(t, 0, 64);
-    map(t, 1 << 16, PAGES);
-    for (let n = 0; n < PAGES && !incore(t, 32, 32).includes("0"); n++) {
+    map(t, 1 << 16, 3 * PAGES);
+    for (let n = 0; n < 3 * PAGES && !incore(t, 32, 32).includes("0"); n++) {
       touch(t, (1 << 16) + n, 1);
       if (n % 16 === 0) for (let p = 0; p < 32; p++) peek(t, p);
     }
