@@ -258,6 +258,18 @@ function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): 
 function folio_batch_add_and_move(k: Machine, batch: number[], pfn: number, move_fn: move_fn_t): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
+  batch_add_and_move(k, batch, pfn, move_fn, s, i);
+}
+
+/** The same where the page's metadata is at hand. */
+function batch_add_and_move(
+  k: Machine,
+  batch: number[],
+  pfn: number,
+  move_fn: move_fn_t,
+  s: mem_section,
+  i: number,
+): void {
   s.refcount[i]!++;
   batch.push(pfn);
   if (batch.length < PAGEVEC_SIZE && !(s.flags[i]! & PG_head) && !lru_cache_disabled(k)) return;
@@ -304,7 +316,7 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
     return;
   }
   if (flags & (PG_unevictable | PG_active)) return;
-  if (flags & PG_lru) folio_activate(k, pfn);
+  if (flags & PG_lru) batch_add_and_move(k, k.fbatches[k.cpu]!.activate, pfn, folio_activate_fn, s, i);
   else if (k.fbatches[k.cpu]!.lru_add.includes(pfn)) s.flags[i]! |= PG_active;
   s.flags[i]! &= ~PG_referenced;
 }

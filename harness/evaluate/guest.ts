@@ -36,21 +36,44 @@ export interface Trial {
   readonly random: boolean;
 }
 
-/** Writes the page frames that are mapped in [addr, addr + len), by address; returns what was written of `frames`. */
-function framesOf(mm: mm_struct, addr: number, len: number, frames: Uint32Array): Uint32Array {
+/** Entries first … last - 1 of a page table; or as many pages of a huge page. */
+interface Stretch {
+  readonly table: { readonly pfn: Uint32Array; readonly flags: Uint8Array } | undefined;
+  readonly huge: number | undefined;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** What maps [addr, addr + len), by address. */
+function* stretchesOf(mm: mm_struct, addr: number, len: number): Generator<Stretch> {
   const end = addr + len;
-  let n = 0;
   for (let at = addr; at < end; at = (Math.floor(at / PMD_SIZE) + 1) * PMD_SIZE) {
     const key = Math.floor(at / PMD_SIZE);
     const first = (at % PMD_SIZE) / PAGE_SIZE;
     const last = Math.min(first + (end - at) / PAGE_SIZE, PMD_SIZE / PAGE_SIZE);
     const huge = mm.pgd.huge.get(key);
-    if (huge !== undefined && huge.flags & _PAGE_PRESENT) for (let i = first; i < last; i++) frames[n++] = huge.pfn + i;
-    const table = mm.pgd.pte.get(key);
+    const mapped = huge !== undefined && (huge.flags & _PAGE_PRESENT) !== 0;
+    yield { table: mm.pgd.pte.get(key), huge: mapped ? huge.pfn : undefined, first, last };
+  }
+}
+
+/** The page frames that are mapped in [addr, addr + len), by address. */
+function framesOf(mm: mm_struct, addr: number, len: number): Uint32Array {
+  const frames = new Uint32Array(len / PAGE_SIZE);
+  let n = 0;
+  for (const { table, huge, first, last } of stretchesOf(mm, addr, len)) {
+    if (huge !== undefined) for (let i = first; i < last; i++) frames[n++] = huge + i;
     if (table === undefined) continue;
     for (let i = first; i < last; i++) if (table.flags[i]! & _PAGE_PRESENT) frames[n++] = table.pfn[i]!;
   }
   return frames.subarray(0, n);
+}
+
+/** How many of these entries map a page of a pageblock that is `barred`. */
+function countBarred(flags: Uint8Array, pfn: Uint32Array, first: number, last: number, barred: Uint8Array): number {
+  let n = 0;
+  for (let i = first; i < last; i++) if (flags[i]! & _PAGE_PRESENT) n += barred[pfn[i]! >>> pageblock_order]!;
+  return n;
 }
 
 const inCma = (k: Machine, pfn: number): boolean => get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
@@ -76,8 +99,6 @@ export class PopulatedHost {
   /** By pageblock: may its pages not be pinned for long? */
   private readonly barred: Uint8Array;
   private readonly container: number;
-  /** Room for the guest's page frames: fresh memory would cost more than all the rest of a look at them. */
-  private readonly frames: Uint32Array;
 
   private constructor(kernel: KernelModule, k: Machine, run: ReplayedWorkload, use: string) {
     this.kernel = kernel;
@@ -85,8 +106,7 @@ export class PopulatedHost {
     this.task = run.task;
     this.guest = run.guest;
     const { addr, len } = run.guest;
-    this.frames = new Uint32Array(len / PAGE_SIZE);
-    const resident = run.task.mm === null ? new Uint32Array() : framesOf(run.task.mm, addr, len, this.frames);
+    const resident = run.task.mm === null ? new Uint32Array() : framesOf(run.task.mm, addr, len);
     this.barred = Uint8Array.from(k.mem.pageblock_flags, (_, block) => {
       const pfn = block * pageblock_nr_pages;
       return inCma(k, pfn) || inMovable(k, pfn) ? 1 : 0;
@@ -162,21 +182,26 @@ export class PopulatedHost {
 
   /** Puts temporary references on pages that the pin must migrate. */
   private holdPages(cell: Cell, choice: Prng): void {
-    const left = [...this.unpinnable];
-    for (let i = 0; i < cell.references; i++) {
-      const at = choice.below(left.length);
-      this.k.fail_migrate.add({ pfn: left[at]!, kind: "reference", attempts: cell.clearsAfter });
-      left[at] = left.at(-1)!;
-      left.pop();
+    const { unpinnable } = this;
+    /** Those that are not where they were in `unpinnable`: the last of the rest takes the place of each that is held. */
+    const moved = new Map<number, number>();
+    for (let i = 0, left = unpinnable.length; i < cell.references; i++) {
+      const at = choice.below(left--);
+      this.k.fail_migrate.add({ pfn: moved.get(at) ?? unpinnable[at]!, kind: "reference", attempts: cell.clearsAfter });
+      moved.set(at, moved.get(left) ?? unpinnable[left]!);
     }
     if (cell.references > 0) this.k.fail_migrate.arm(this.k);
   }
 
+  /** How many guest pages are where no long-term pin may be. Makes no list of them: it is asked after every trial. */
   private stillUnpinnable(): number {
-    const { guest, barred, frames } = this;
+    const { guest, barred } = this;
     if (this.unpinnable.length === 0) return 0;
     let left = 0;
-    for (const pfn of framesOf(this.task.mm!, guest.addr, guest.len, frames)) left += barred[pfn >>> pageblock_order]!;
+    for (const { table, huge, first, last } of stretchesOf(this.task.mm!, guest.addr, guest.len)) {
+      if (huge !== undefined) left += (last - first) * barred[huge >>> pageblock_order]!;
+      if (table !== undefined) left += countBarred(table.flags, table.pfn, first, last, barred);
+    }
     return left;
   }
 }
