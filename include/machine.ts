@@ -5,6 +5,7 @@
  */
 import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import type { Prng } from "../lib/prng.js";
+import type { cma } from "./linux/cma.js";
 import type { mem_map } from "./linux/mem_map.js";
 import type { pglist_data, zone } from "./linux/mmzone.js";
 import type { cpu_fbatches } from "./linux/pagevec.js";
@@ -50,6 +51,8 @@ export interface Config {
   /** Pages between a growing stack and its neighbour. */
   stack_guard_gap: number;
   mmap_min_addr: number;
+  /** Bytes of a block of memory that goes offline as a whole; 128 MiB, a section of x86-64, where it is left out. */
+  memory_block_size?: number;
   /** Do reads of anonymous memory take pages of their own, the zero page being none to map? */
   mm_forbids_zeropage?: boolean;
   /** CONFIG_DEBUG_VM: freed VMAs are poisoned, and reading one throws. */
@@ -109,12 +112,8 @@ export interface Machine {
   readonly nodes: pglist_data[];
   /** All zones, in the order of mem_map.zones. */
   readonly zones: zone[];
-  readonly cmaAreas: {
-    readonly name: string;
-    readonly base_pfn: number;
-    readonly count: number;
-    readonly bitmap: Uint8Array;
-  }[];
+  /** The areas of the contiguous memory allocator, in the order in which boot made them. */
+  readonly cmaAreas: cma[];
   /** How many CPUs there are, and which one runs now. */
   readonly nr_cpus: number;
   cpu: number;

@@ -185,6 +185,9 @@ function inspect(k: Machine, bad: Complaints): Census {
   census.cached = countCaches(k, ledger, bad);
   bad.during("swap", () => checkSwap(k, ledger, bad));
   for (const pfn of radix_tree_node_cachep(k).slabs) ledger.ref(pfn);
+  for (const { bitmap, base_pfn } of k.cmaAreas) {
+    for (let at = bitmap.indexOf(1); at >= 0; at = bitmap.indexOf(1, at + 1)) ledger.ref(base_pfn + at);
+  }
   checkPages(k, ledger, bad, census);
   checkCounters(k, bad, census);
   ledger.close();

@@ -5,6 +5,7 @@ import { vfio_fops_open } from "../drivers/vfio/container.js";
 import { paths_of } from "../fs/open.js";
 import { open_regular } from "../fs/regular.js";
 import type { Machine } from "../include/machine.js";
+import { cma_files } from "../mm/cma_debug.js";
 import { gup_test_open } from "../mm/gup_test.js";
 
 /** Makes the machine's device nodes. A test may add its own to `paths_of(k)`, or a file with {@link add_file}. */
@@ -13,6 +14,7 @@ export function register_devices(k: Machine): void {
   if (paths.has("/dev/vfio/vfio")) return;
   paths.set("/dev/vfio/vfio", vfio_fops_open);
   paths.set("/sys/kernel/debug/gup_test", gup_test_open);
+  for (const [path, open] of cma_files(k)) paths.set(path, open);
 }
 
 /** Makes a block device that can be swapped to, for as long as the machine runs. */

@@ -11,7 +11,7 @@ import {
   PageAnon,
   PFN_SECTION_MASK,
 } from "../include/linux/mem_map.js";
-import { MIGRATE_CMA, MIGRATE_ISOLATE, pageblock_order } from "../include/linux/mmzone.js";
+import { MIGRATE_CMA, MIGRATE_ISOLATE, pageblock_nr_pages, pageblock_order } from "../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -182,7 +182,9 @@ const cma_alloc: MigrateHolder = {
     const mt = get_pageblock_migratetype(k.mem, pfn);
     if ((mt !== MIGRATE_CMA && mt !== MIGRATE_ISOLATE) || !page_test(k.mem, pfn, PG_lru)) return false;
     const there = cmaAllocs(k).get(block) ?? 0;
-    if (there === 0 && set_migratetype_isolate(k, pfn) !== 0) return false;
+    const start = block << pageblock_order;
+    const end = start + pageblock_nr_pages;
+    if (there === 0 && set_migratetype_isolate(k, start, MIGRATE_CMA, 0, start, end) !== 0) return false;
     cmaAllocs(k).set(block, there + 1);
     return isolate.take(k, pfn, 0);
   },
@@ -191,7 +193,7 @@ const cma_alloc: MigrateHolder = {
     const left = cmaAllocs(k).get(block)! - 1;
     cmaAllocs(k).set(block, left);
     isolate.release(k, pfn, cpu);
-    if (left === 0) unset_migratetype_isolate(k, pfn, MIGRATE_CMA);
+    if (left === 0) unset_migratetype_isolate(k, block << pageblock_order, MIGRATE_CMA);
   },
 };
 

@@ -76,6 +76,10 @@ export interface file_operations {
   mmap?(k: Machine, file: file, vma: vm_area_struct): number;
   /** `arg`: an integer, or the structure that C would pass a pointer to; written to where C writes to it. */
   unlocked_ioctl?(k: Machine, file: file, cmd: number, arg: unknown): number;
+  /** What the file says, from its start; or -errno. */
+  read?(k: Machine, file: file): string | number;
+  /** Takes a whole text; how much of it was taken, or -errno. */
+  write?(k: Machine, file: file, text: string): number;
   fallocate?(k: Machine, file: file, mode: number, offset: number, len: number): number;
   /** Called when the last reference goes. */
   release?(k: Machine, file: file): void;

@@ -60,6 +60,22 @@ function pread(k: Machine, fd: number, pos: ulong): number {
   return shmem_pread(k, f, pos);
 }
 
+/** Writes a text to a file that takes commands. @kernel fs/read_write.c:ksys_write @fidelity simplified: from its start */
+function write(k: Machine, fd: number, text: string): number {
+  const f = k.current.files.get(fd);
+  if (f === undefined || !(f.f_mode & FMODE_WRITE)) return -EBADF;
+  if (f.f_op.write !== undefined) return f.f_op.write(k, f, text);
+  return is_regular(f) ? not_modelled("fs/read_write.c: write of more than a byte") : -EINVAL;
+}
+
+/** Reads such a file whole. @kernel fs/read_write.c:ksys_read @fidelity simplified: from its start */
+function read(k: Machine, fd: number): string | number {
+  const f = k.current.files.get(fd);
+  if (f === undefined || !(f.f_mode & FMODE_READ)) return -EBADF;
+  if (f.f_op.read !== undefined) return f.f_op.read(k, f);
+  return is_regular(f) ? not_modelled("fs/read_write.c: read of more than a byte") : -EINVAL;
+}
+
 /** @kernel fs/ioctl.c:SYSCALL_DEFINE3(ioctl) */
 function ioctl(k: Machine, fd: number, cmd: number, arg: unknown): number {
   const f = k.current.files.get(fd);
@@ -105,6 +121,10 @@ export function file_calls(k: Machine) {
     pwrite: (fd: Arg, value: number, pos: Arg): number => pwrite(k, int(fd), value & 0xff, toULong(pos)),
     /** Reads one byte and returns it: 0 … 255, and 256 at the end of the file. */
     pread: (fd: Arg, pos: Arg): number => pread(k, int(fd), toULong(pos)),
+    /** Writes a text to a file of sysfs or debugfs; its length, or -errno. */
+    write: (fd: Arg, text: string): number => write(k, int(fd), text),
+    /** Reads a file of sysfs or debugfs whole; its text, or -errno. */
+    read: (fd: Arg): string | number => read(k, int(fd)),
     fcntl: (fd: Arg, cmd: Arg, arg: Arg): number => {
       const f = k.current.files.get(int(fd));
       return f === undefined ? -EBADF : memfd_fcntl(k, f, int(cmd), toULong(arg));

@@ -58,6 +58,8 @@ export class compact_control {
   readonly ignore_skip_hint: boolean;
   readonly ignore_block_suitable: boolean;
   readonly migratetype: number;
+  /** It empties a range for somebody who wants that very range: huge pages are moved as well. */
+  readonly alloc_contig: boolean;
   /** Isolated free pages to move to, and pages to be moved. */
   readonly freepages = new page_list();
   readonly migratepages = new page_list();
@@ -88,6 +90,7 @@ export class compact_control {
     this.ignore_skip_hint = o.thorough;
     this.ignore_block_suitable = o.thorough;
     this.migratetype = (o.gfp_mask >>> 3) & 3;
+    this.alloc_contig = o.alloc_contig === true;
   }
 }
 
@@ -102,6 +105,7 @@ export interface compact_wish {
   readonly direct_compaction: boolean;
   /** The whole zone, whatever was found before. */
   readonly thorough: boolean;
+  readonly alloc_contig?: boolean;
 }
 
 export function zone_end_pfn(z: zone): number {

@@ -36,7 +36,7 @@ export function release_freepages(cc: compact_control): number {
 }
 
 /** Makes pages of the isolated blocks, last block's last page first. @kernel mm/compaction.c:split_map_pages @fidelity mirrored */
-function split_map_pages(cc: compact_control): void {
+export function split_map_pages(cc: compact_control): void {
   const m = cc.k.mem;
   const blocks = cc.freepages;
   const single = new page_list();
@@ -55,7 +55,7 @@ function split_map_pages(cc: compact_control): void {
 }
 
 /** Takes one free block for the run; 0 if the zone cannot spare it. */
-function take_block(cc: compact_control, pfn: number, order: number): number {
+export function take_block(cc: compact_control, pfn: number, order: number): number {
   const nr = __isolate_free_page(cc.k, pfn, order);
   if (nr === 0) return 0;
   cc.k.mem.section(pfn).private_[pfn & PFN_SECTION_MASK] = order;

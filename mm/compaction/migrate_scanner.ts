@@ -4,6 +4,8 @@ import { __GFP_FS } from "../../include/linux/gfp.js";
 import {
   PFN_SECTION_MASK,
   PFN_SECTION_SHIFT,
+  folio_mapcount,
+  folio_nr_pages,
   get_pageblock_migratetype,
   page_owner_of,
 } from "../../include/linux/mem_map.js";
@@ -42,6 +44,7 @@ const pageblock_end = (pfn: number): number => pageblock_start(pfn) + pageblock_
 export const block_end_pfn = (pfn: number, order: number): number => (Math.floor(pfn / 2 ** order) + 1) * 2 ** order;
 
 function update_cached_migrate(cc: compact_control, pfn: number): void {
+  if (cc.alloc_contig) return;
   const cached = cc.zc.compact_cached_migrate_pfn;
   pfn = pageblock_end(pfn);
   if (pfn > cached[0]!) cached[0] = pfn;
@@ -56,7 +59,7 @@ function isolatable(cc: compact_control, pfn: number): boolean {
   if (s.refcount[i] === 0) return false;
   const owner = page_owner_of(m, pfn);
   const mapping = (owner !== undefined && !owner.is_anon) || (s.flags[i]! & PG_swapcache) !== 0;
-  if (!mapping && s.refcount[i]! > s.mapcount[i]!) return false;
+  if (!mapping && s.refcount[i]! > folio_mapcount(m, pfn)) return false;
   if (mapping && (cc.gfp_mask & __GFP_FS) === 0) return false;
   return cc.mode === MIGRATE_SYNC || (s.flags[i]! & PG_writeback) === 0;
 }
@@ -77,8 +80,9 @@ function isolate_one(cc: compact_control, b: block_scan): "isolated" | "fail" | 
   const { k } = cc;
   const s = k.mem.section(b.pfn);
   const flags = s.flags[b.pfn & PFN_SECTION_MASK]!;
-  if (flags & (PG_head | PG_tail)) {
-    if (flags & PG_head) b.pfn += (1 << s.private_[b.pfn & PFN_SECTION_MASK]!) - 1;
+  if (flags & PG_tail) return "fail";
+  if (flags & PG_head && !cc.alloc_contig) {
+    b.pfn += (1 << s.private_[b.pfn & PFN_SECTION_MASK]!) - 1;
     return "fail";
   }
   if ((flags & PG_lru) === 0 || !isolatable(cc, b.pfn)) return "fail";
@@ -92,10 +96,12 @@ function isolate_one(cc: compact_control, b: block_scan): "isolated" | "fail" | 
   }
   if (!folio_isolate_lru(k, b.pfn)) return "fail";
   const item = flags & PG_swapbacked ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
-  __mod_node_page_state(k.nodes[cc.zone.node]!, item, 1);
+  const nr = folio_nr_pages(k.mem, b.pfn);
+  __mod_node_page_state(k.nodes[cc.zone.node]!, item, nr);
   list_add(k.mem, cc.migratepages, b.pfn);
-  cc.nr_migratepages++;
-  b.isolated++;
+  cc.nr_migratepages += nr;
+  b.isolated += nr;
+  b.pfn += nr - 1;
   return "isolated";
 }
 
@@ -115,9 +121,9 @@ function skip_failed_block(cc: compact_control, b: block_scan): void {
 /**
  * Takes the pages of [low_pfn, end_pfn), which lie in one pageblock, off the LRU lists; false when a fatal signal ends it.
  * @kernel mm/compaction.c:isolate_migratepages_block
- * @fidelity simplified: LRU pages of order 0; nobody else isolates meanwhile
+ * @fidelity simplified: pages on the LRU; huge ones for alloc_contig_range() alone; nobody else isolates meanwhile
  */
-function isolate_migratepages_block(cc: compact_control, low_pfn: number, end_pfn: number): boolean {
+export function isolate_migratepages_block(cc: compact_control, low_pfn: number, end_pfn: number): boolean {
   const s = cc.k.mem.sections[low_pfn >>> PFN_SECTION_SHIFT];
   const skip_on_failure = cc.direct_compaction && cc.mode === MIGRATE_ASYNC;
   const next_skip_pfn = skip_on_failure ? block_end_pfn(low_pfn, cc.order) : 0;
@@ -135,7 +141,11 @@ function isolate_migratepages_block(cc: compact_control, low_pfn: number, end_pf
       if (b.isolated > 0) break;
       b.next_skip_pfn = block_end_pfn(b.pfn, cc.order);
     }
-    if (cc.direct_compaction && b.pfn % COMPACT_CLUSTER_MAX === 0 && cc.k.current.fatal_signal !== 0) {
+    if (
+      (cc.direct_compaction || cc.alloc_contig) &&
+      b.pfn % COMPACT_CLUSTER_MAX === 0 &&
+      cc.k.current.fatal_signal !== 0
+    ) {
       cc.contended = true;
       return false;
     }

@@ -11,6 +11,7 @@ import {
 } from "../../include/linux/mmzone.js";
 import type { Machine } from "../../include/machine.js";
 import {
+  FPI_NONE,
   FPI_TO_TAIL,
   __free_one_page,
   __mod_zone_freepage_state,
@@ -50,4 +51,27 @@ export function __isolate_free_page(k: Machine, pfn: number, order: number): num
  */
 export function __putback_isolated_page(k: Machine, pfn: number, order: number, mt: number): void {
   __free_one_page(k.mem, pfn, page_zone(k.mem, pfn), order, mt, FPI_TO_TAIL);
+}
+
+/**
+ * Splits a free block at an offset, each part going to the lists of its own pageblock's type.
+ * @kernel mm/page_alloc.c:split_free_page
+ * @fidelity mirrored: the block is still the one that the caller saw
+ * @param split_pfn_offset pages, below the size of the block
+ */
+export function split_free_page(k: Machine, free_pfn: number, order: number, split_pfn_offset: number): void {
+  if (split_pfn_offset === 0) return;
+  const m = k.mem;
+  const z = page_zone(m, free_pfn);
+  const end = free_pfn + (1 << order);
+  const mt = get_pageblock_migratetype(m, free_pfn);
+  if (mt !== MIGRATE_ISOLATE) __mod_zone_freepage_state(z, -(1 << order), mt);
+  del_page_from_free_list(m, z, free_pfn, order);
+  for (let pfn = free_pfn; pfn < end;) {
+    const free_order = Math.min(31 - Math.clz32(pfn & -pfn), 31 - Math.clz32(split_pfn_offset));
+    __free_one_page(m, pfn, z, free_order, get_pageblock_migratetype(m, pfn), FPI_NONE);
+    pfn += 1 << free_order;
+    split_pfn_offset -= 1 << free_order;
+    if (split_pfn_offset === 0) split_pfn_offset = end - pfn;
+  }
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What becomes of isolated pages (mm/vmscan.c: shrink_folio_list): freed, written to swap first, or put back. */
 import type { address_space } from "../../include/linux/fs.js";
-import { __GFP_FS, __GFP_IO } from "../../include/linux/gfp.js";
+import { GFP_KERNEL, __GFP_FS, __GFP_IO } from "../../include/linux/gfp.js";
 import {
   compound_mapcount,
   folio_mapped,
   folio_nr_pages,
   page_owner_of,
+  page_test,
   PFN_SECTION_MASK,
   swap_entry_of,
 } from "../../include/linux/mem_map.js";
-import { page_list } from "../../include/linux/mmzone.js";
+import { page_list, type zone } from "../../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -21,14 +22,21 @@ import {
   PG_referenced,
   PG_swapbacked,
   PG_swapcache,
+  PG_unevictable,
   PG_writeback,
 } from "../../include/linux/page-flags.js";
 import { TTU_BATCH_FLUSH, TTU_SPLIT_HUGE_PMD } from "../../include/linux/rmap.js";
 import { PF_MEMALLOC } from "../../include/linux/sched.js";
 import { vm_swap_full } from "../../include/linux/swap.js";
-import { PGACTIVATE, PGLAZYFREED, THP_SWPOUT_FALLBACK } from "../../include/linux/vmstat.js";
+import {
+  NR_ISOLATED_ANON,
+  NR_ISOLATED_FILE,
+  PGACTIVATE,
+  PGLAZYFREED,
+  THP_SWPOUT_FALLBACK,
+} from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { list_pages } from "../../lib/pagelist.js";
+import { list_add, list_del, list_pages } from "../../lib/pagelist.js";
 import { filemap_remove_folio, folio_trylock, folio_unlock } from "../filemap.js";
 import { can_split_folio, split_huge_page_to_list } from "../huge_memory/split.js";
 import { end_swap_writes, swap_writepage } from "../page_io.js";
@@ -38,7 +46,7 @@ import { shmem_writepage } from "../shmem/swap.js";
 import { folio_evictable, folio_putback_lru, put_page } from "../swap.js";
 import { __delete_from_swap_cache, add_to_swap } from "../swap_state.js";
 import { folio_free_swap, put_swap_folio } from "../swapfile.js";
-import { count_vm_events } from "../vmstat.js";
+import { __mod_node_page_state, count_vm_events } from "../vmstat.js";
 
 /** What became of one page: it is gone; it stays where it was; it is to be made active. */
 const FREED = 0;
@@ -51,6 +59,8 @@ const CLEAN = 3;
 export interface scan_control {
   readonly gfp_mask: number;
   readonly kswapd: boolean;
+  /** Pages go though they were used lately; those that stay are listed here rather than put back. */
+  readonly kept?: number[];
   nr_scanned: number;
   nr_reclaimed: number;
 }
@@ -147,7 +157,7 @@ function shrink_locked_folio(k: Machine, pfn: number, sc: scan_control, more: nu
     s.flags[i]! |= PG_reclaim;
     return ACTIVATE;
   }
-  const references = folio_check_references(k, pfn);
+  const references = sc.kept === undefined ? folio_check_references(k, pfn) : FREED;
   if (references === ACTIVATE || references === KEEP) return references;
   const anon = page_owner_of(k.mem, pfn)?.is_anon === true;
   const lazyfree = anon && (s.flags[i]! & PG_swapbacked) === 0;
@@ -206,7 +216,8 @@ export function shrink_folio_list(k: Machine, pfns: readonly number[], sc: scan_
       put_page(k, pfn);
       continue;
     }
-    folio_putback_lru(k, pfn);
+    if (sc.kept === undefined) folio_putback_lru(k, pfn);
+    else sc.kept.push(pfn);
   }
   sc.nr_reclaimed += nr_reclaimed;
   return nr_reclaimed;
@@ -225,5 +236,38 @@ export function reclaim_pages(k: Machine, pfns: readonly number[]): number {
   const nr = shrink_folio_list(k, pfns, { gfp_mask, kswapd: false, nr_scanned: 0, nr_reclaimed: 0 });
   end_swap_writes(k);
   k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  return nr;
+}
+
+/**
+ * Drops the clean pages of files among isolated pages, so that they need not be migrated; the rest stays on the list.
+ * @kernel mm/vmscan.c:reclaim_clean_pages_from_list
+ * @fidelity mirrored
+ * @returns pages that were dropped
+ */
+export function reclaim_clean_pages_from_list(k: Machine, z: zone, l: page_list): number {
+  const clean: number[] = [];
+  for (const pfn of list_pages(k.mem, l)) {
+    const s = k.mem.section(pfn);
+    const i = pfn & PFN_SECTION_MASK;
+    if (s.flags[i]! & (PG_swapbacked | PG_dirty | PG_unevictable)) continue;
+    s.flags[i]! &= ~PG_active;
+    list_del(k.mem, l, pfn);
+    clean.unshift(pfn);
+  }
+  if (clean.length === 0) return 0;
+  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
+  k.current.flags |= PF_MEMALLOC;
+  const kept: number[] = [];
+  const nr = shrink_folio_list(k, clean, { gfp_mask: GFP_KERNEL, kswapd: false, kept, nr_scanned: 0, nr_reclaimed: 0 });
+  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  const node = k.nodes[z.node]!;
+  __mod_node_page_state(node, NR_ISOLATED_FILE, -nr);
+  for (const pfn of kept) {
+    list_add(k.mem, l, pfn);
+    if (!page_test(k.mem, pfn, PG_swapbacked)) continue;
+    __mod_node_page_state(node, NR_ISOLATED_ANON, folio_nr_pages(k.mem, pfn));
+    __mod_node_page_state(node, NR_ISOLATED_FILE, -folio_nr_pages(k.mem, pfn));
+  }
   return nr;
 }
