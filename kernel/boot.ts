@@ -2,7 +2,7 @@
 /** The only maker of a machine (init/main.c:start_kernel). */
 import { archByName } from "../arch/index.js";
 import { mem_map } from "../include/linux/mem_map.js";
-import { pglist_data } from "../include/linux/mmzone.js";
+import { MAX_ORDER_NR_PAGES, pglist_data } from "../include/linux/mmzone.js";
 import { PG_reserved } from "../include/linux/page-flags.js";
 import { cpu_fbatches } from "../include/linux/pagevec.js";
 import { task_struct } from "../include/linux/sched.js";
@@ -54,6 +54,12 @@ function sizes(o: BootOptions): { max_pfn: number; cma: number; movablecore: num
     throw new BootError(`movablecore of ${movablecore} pages is not less than the memory of ${max_pfn} pages`);
   }
   return { max_pfn, cma, movablecore };
+}
+
+/** Blocks that go offline as a whole must not cut a free block of the allocator in two. */
+function checkBlockSize(bytes: number | undefined): void {
+  if (bytes === undefined || (bytes >= MAX_ORDER_NR_PAGES * PAGE_SIZE && Number.isInteger(Math.log2(bytes)))) return;
+  throw new BootError(`memory_block_size must be a power of two from 4 MiB, not ${bytes}`);
 }
 
 function noHooks(given: Partial<Hooks> | undefined): Hooks {
@@ -118,6 +124,7 @@ export function boot(options: BootOptions = {}): Machine {
   if (!Number.isInteger(nr_cpus) || nr_cpus < 1 || nr_cpus > 256) {
     throw new BootError(`cpus must be a whole number from 1 to 256, not ${nr_cpus}`);
   }
+  checkBlockSize(options.config?.memory_block_size);
   const k = bareMachine(options, max_pfn, nr_cpus);
   if (options.like !== undefined) layOutLike(k, options.like);
   else {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Which driver answers when a path is opened: the only place that knows the drivers. */
+import { memory_files } from "../drivers/base/memory.js";
 import { blkdev_open, block_device, type swap_device_options } from "../drivers/block/swap_device.js";
 import { vfio_fops_open } from "../drivers/vfio/container.js";
 import { paths_of } from "../fs/open.js";
@@ -14,7 +15,7 @@ export function register_devices(k: Machine): void {
   if (paths.has("/dev/vfio/vfio")) return;
   paths.set("/dev/vfio/vfio", vfio_fops_open);
   paths.set("/sys/kernel/debug/gup_test", gup_test_open);
-  for (const [path, open] of cma_files(k)) paths.set(path, open);
+  for (const [path, open] of [...cma_files(k), ...memory_files(k)]) paths.set(path, open);
 }
 
 /** Makes a block device that can be swapped to, for as long as the machine runs. */

@@ -121,9 +121,11 @@ export function unset_migratetype_isolate(k: Machine, pfn: number, migratetype: 
   const z = page_zone(k.mem, pfn);
   if (get_pageblock_migratetype(k.mem, pfn) !== MIGRATE_ISOLATE) return;
   const order = mergeable_order(k, pfn);
+  const start = pfn - (pfn % MAX_ORDER_NR_PAGES);
+  const in_larger = start !== pfn && free_block_at(k.mem, z, start)?.order === MAX_ORDER - 1;
   if (order >= 0) {
     __isolate_free_page(k, pfn, order);
-  } else {
+  } else if (!in_larger) {
     const moved = move_freepages_block(k, z, pfn, migratetype);
     __mod_zone_freepage_state(z, moved.free, migratetype);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /proc/pagetypeinfo (mm/vmstat.c). */
 import { get_pageblock_migratetype, page_zone } from "../../include/linux/mem_map.js";
+import { pfn_to_online_page } from "../../include/linux/memory_hotplug.js";
 import {
   MAX_ORDER,
   MAX_ORDER_NR_PAGES,
@@ -24,7 +25,7 @@ export function free_blocks(z: zone, order: number, mtype: number): number {
 export function pageblock_counts(k: Machine, z: zone): number[] {
   const count = migratetype_names.map(() => 0);
   for (let pfn = z.zone_start_pfn; pfn < z.zone_start_pfn + z.spanned_pages; pfn += pageblock_nr_pages) {
-    if (page_zone(k.mem, pfn) === z) count[get_pageblock_migratetype(k.mem, pfn)]!++;
+    if (page_zone(k.mem, pfn) === z && pfn_to_online_page(k, pfn)) count[get_pageblock_migratetype(k.mem, pfn)]!++;
   }
   return count;
 }

@@ -43,6 +43,12 @@ export function zone_compact_of(k: Machine, z: zone): zone_compact {
   return (s.zones[k.zones.indexOf(z)] ??= new zone_compact(z));
 }
 
+/** What is remembered of a zone holds no longer: it has grown. */
+export function forget_zone(k: Machine, z: zone): void {
+  const { zones } = subsys_state(k, "mm/compaction.c", () => new compaction_state());
+  zones[k.zones.indexOf(z)] = undefined;
+}
+
 /** @kernel mm/internal.h:compact_control */
 export class compact_control {
   readonly k: Machine;

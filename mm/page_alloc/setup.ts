@@ -15,6 +15,7 @@ import {
 } from "../../include/linux/mmzone.js";
 import { NR_ACTIVE_FILE, NR_FREE_PAGES, NR_INACTIVE_FILE, NR_SLAB_RECLAIMABLE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
+import { drain_all_pages } from "./free.js";
 import { global_node_page_state, global_zone_page_state } from "../vmstat.js";
 
 /** sysctl vm.watermark_scale_factor: parts in 10000 of a zone. */
@@ -147,6 +148,29 @@ export function zone_set_pageset_high_and_batch(k: Machine, z: zone, batch?: num
     pcp.batch = new_batch;
     pcp.high = zone_highsize(k, z, new_batch);
   }
+}
+
+/** Sizes of per-CPU lists, in pages. */
+export interface pcp_sizes {
+  readonly high: number;
+  readonly batch: number;
+}
+
+/**
+ * Empties a zone's per-CPU lists and keeps them empty until {@link zone_pcp_enable}; says how large they were.
+ * @kernel mm/page_alloc.c:zone_pcp_disable
+ * @fidelity mirrored
+ */
+export function zone_pcp_disable(k: Machine, z: zone): pcp_sizes {
+  const { high, batch } = z.pageset[0]!;
+  zone_pcp_enable(z, { high: 0, batch: 1 });
+  drain_all_pages(k, z);
+  return { high, batch };
+}
+
+/** Gives a zone's per-CPU lists their sizes back. @kernel mm/page_alloc.c:zone_pcp_enable @fidelity mirrored */
+export function zone_pcp_enable(z: zone, sizes: pcp_sizes): void {
+  for (const pcp of z.pageset) Object.assign(pcp, sizes);
 }
 
 /**
