@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Putting one page in the place of another of the same contents (mm/ksm.c). */
-import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import {
   compound_head,
   page_mapcount,
@@ -57,7 +57,7 @@ function entry_of(k: Machine, vma: vm_area_struct, page: number): mapped_at | un
 /**
  * Makes a page's entry read-only and clean, if nobody but its mappings and the caller has a reference.
  * @kernel mm/ksm.c:write_protect_page
- * @fidelity simplified: a page of the swap cache is refused
+ * @fidelity mirrored
  * @returns where it is mapped, undefined where it must stay as it is
  */
 function write_protect_page(k: Machine, vma: vm_area_struct, page: number): mapped_at | undefined {
@@ -68,8 +68,8 @@ function write_protect_page(k: Machine, vma: vm_area_struct, page: number): mapp
   const pte = at.table.flags[at.i]!;
   const anon_exclusive = (s.flags[i]! & PG_anon_exclusive) !== 0;
   if (!(pte & (_PAGE_RW | _PAGE_DIRTY)) && !anon_exclusive) return at;
-  if (s.flags[i]! & PG_swapcache) not_modelled("mm/ksm.c: write_protect_page of a swap-cache page");
-  if (page_mapcount(k.mem, page) + 1 !== page_ref_count(k.mem, page)) return undefined;
+  const swapped = s.flags[i]! & PG_swapcache ? 1 : 0;
+  if (page_mapcount(k.mem, page) + 1 + swapped !== page_ref_count(k.mem, page)) return undefined;
   if (anon_exclusive && !page_try_share_anon_rmap(k, page)) return undefined;
   if (pte & _PAGE_DIRTY) set_page_dirty(k, page);
   at.table.flags[at.i] = pte & ~(_PAGE_DIRTY | (pte & _PAGE_PROTNONE ? 0 : _PAGE_RW));

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** KSM pages for the reverse map and for migration (mm/ksm.c). */
-import { page_owner_of, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
+import { page_owner_of, page_test, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { linear_page_index } from "../../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../../include/linux/mm_types.js";
-import { PG_ksm, PG_uptodate } from "../../include/linux/page-flags.js";
+import { PG_dirty, PG_ksm, PG_locked, PG_uptodate } from "../../include/linux/page-flags.js";
+import { KSM_SWPIN_COPY } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
+import { alloc_page } from "../page_alloc.js";
+import { count_vm_event } from "../vmstat.js";
 import { KSM_RUN_UNMERGE, ksm_state_of } from "./state.js";
-import { page_stable_node, set_page_stable_node } from "./stable.js";
+import { content_of, page_stable_node, set_page_stable_node } from "./stable.js";
 
 /**
  * Calls `one` for each VMA that can map a KSM page: first where ksmd merged it, then where forks have it since.
@@ -39,19 +43,33 @@ export function folio_migrate_ksm(k: Machine, newfolio: number, folio: number): 
   set_page_stable_node(k, folio, null);
 }
 
-/**
- * Must a page of the swap cache be copied before it is mapped here: was it merged, or of another anon_vma, when it went
- * to swap?
- * @kernel mm/ksm.c:ksm_might_need_to_copy
- * @fidelity simplified: says so, and copies nothing
- */
-export function ksm_might_need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): boolean {
+/** Was a page of the swap cache merged, or of another anon_vma or offset, so that it cannot be mapped here? */
+function need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): boolean {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_ksm) {
     return page_stable_node(k, pfn) === null || ksm_state_of(k).run === KSM_RUN_UNMERGE;
   }
   const owner = page_owner_of(k.mem, pfn);
-  if (owner?.is_anon !== true || !(s.flags[i]! & PG_uptodate)) return false;
+  if (owner?.is_anon !== true) return false;
   return s.index[i] !== linear_page_index(vma, address) >>> 0 || (owner as anon_vma).root !== vma.anon_vma?.root;
+}
+
+/**
+ * The page to map where a page of the swap cache is wanted: itself, or a copy. KSM pages lose their stable node in swap, so
+ * that the first who brings one back has it, and the others, of other anon_vmas or offsets, get copies.
+ * @kernel mm/ksm.c:ksm_might_need_to_copy
+ * @fidelity mirrored
+ * @returns page frame, locked; 0 when there is no memory
+ */
+export function ksm_might_need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): number {
+  if (!need_to_copy(k, pfn, vma, address) || !page_test(k.mem, pfn, PG_uptodate)) return pfn;
+  const copy = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+  if (copy === 0) return 0;
+  const s = k.mem.section(copy);
+  const i = copy & PFN_SECTION_MASK;
+  s.content[i] = content_of(k, pfn);
+  s.flags[i]! |= PG_dirty | PG_uptodate | PG_locked;
+  count_vm_event(k, KSM_SWPIN_COPY);
+  return copy;
 }

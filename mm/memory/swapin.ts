@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Faults on entries that are neither empty nor present (mm/memory.c: do_swap_page). */
-import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
-import { page_test, PageAnon, PFN_SECTION_MASK, swap_entry_of } from "../../include/linux/mem_map.js";
+import { page_set, page_test, PageAnon, PFN_SECTION_MASK, swap_entry_of } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
   _PAGE_DIRTY,
@@ -53,8 +53,8 @@ import { migration_entry_wait } from "../migrate.js";
 import { alloc_page } from "../page_alloc.js";
 import { end_swap_reads, swap_readpage } from "../page_io.js";
 import { set_pte, vm_page_prot } from "../pgtable.js";
-import { page_add_anon_rmap } from "../rmap.js";
-import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
+import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
+import { folio_add_lru, lru_add_drain, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { swap_cache_get_folio, swapin_readahead } from "../swap_state.js";
 import { __swap_count, folio_free_swap, get_swap_device, swap_free } from "../swapfile.js";
 import { count_vm_event } from "../vmstat.js";
@@ -100,13 +100,20 @@ function swapped_exclusive(k: Machine, vmf: vm_fault, pfn: number, si: swap_info
 }
 
 /** Maps the locked page in the place of its entry; the fault's reference goes to that. */
-function map_swapped(k: Machine, vmf: vm_fault, pfn: number, si: swap_info_struct, cached: boolean): vm_fault_t {
+function map_swapped(
+  k: Machine,
+  vmf: vm_fault,
+  pfn: number,
+  si: swap_info_struct,
+  cached: boolean,
+  copied: boolean,
+): vm_fault_t {
   const { vma } = vmf;
   const entry = vmf.orig_pfn;
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON(PageAnon(k.mem, pfn) && (s.flags[i]! & PG_anon_exclusive) !== 0, "a swap-cache page is exclusive");
-  const exclusive = swapped_exclusive(k, vmf, pfn, si, cached);
+  const exclusive = swapped_exclusive(k, vmf, pfn, si, cached && !copied);
   swap_free(k, entry);
   if (should_try_to_free_swap(k, pfn, vma, vmf.flags)) folio_free_swap(k, pfn);
   vma.vm_mm.rss_stat[MM_ANONPAGES]!++;
@@ -125,7 +132,12 @@ function map_swapped(k: Machine, vmf: vm_fault, pfn: number, si: swap_info_struc
   }
   vmf.orig_pfn = pfn;
   vmf.orig_flags = pte;
-  page_add_anon_rmap(k, pfn, vma, vmf.address, rmap_flags);
+  if (copied) {
+    page_add_new_anon_rmap(k, pfn, vma, vmf.address);
+    lru_cache_add_inactive_or_unevictable(k, pfn, vma);
+  } else {
+    page_add_anon_rmap(k, pfn, vma, vmf.address, rmap_flags);
+  }
   set_pte(vmf.table!, vmf.ptei, pfn, pte);
   folio_unlock(k, pfn);
   return ret;
@@ -146,6 +158,36 @@ function read_swapped(k: Machine, vmf: vm_fault, si: swap_info_struct): { pfn: n
   return { pfn: swapin_readahead(k, entry, GFP_HIGHUSER_MOVABLE, vmf), cached: true };
 }
 
+/** Maps the locked page, or a copy, unless the entry has changed meanwhile or the page could not be read. */
+function finish_swap_in(
+  k: Machine,
+  vmf: vm_fault,
+  swapcache: number,
+  si: swap_info_struct,
+  cached: boolean,
+  ret: vm_fault_t,
+): vm_fault_t {
+  const pfn = cached ? ksm_might_need_to_copy(k, swapcache, vmf.vma, vmf.address) : swapcache;
+  if (pfn === 0) {
+    put_swapped(k, swapcache, true);
+    return VM_FAULT_OOM;
+  }
+  const copied = pfn !== swapcache;
+  const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
+  if (cached && !copied && write && !page_test(k.mem, pfn, PG_lru | PG_ksm)) lru_add_drain(k);
+  if (!pte_same(vmf) || !page_test(k.mem, pfn, PG_uptodate)) {
+    if (pte_same(vmf)) ret = VM_FAULT_SIGBUS;
+    put_swapped(k, pfn, true);
+    if (copied) put_swapped(k, swapcache, true);
+    return ret;
+  }
+  ret |= map_swapped(k, vmf, pfn, si, cached, copied);
+  if (copied) put_swapped(k, swapcache, true);
+  if (!(vmf.flags & FAULT_FLAG_WRITE)) return ret;
+  ret |= do_wp_page(k, vmf);
+  return ret & VM_FAULT_ERROR ? ret & VM_FAULT_ERROR : ret;
+}
+
 function do_swap_in(k: Machine, vmf: vm_fault, si: swap_info_struct): vm_fault_t {
   const { vma } = vmf;
   const entry = vmf.orig_pfn;
@@ -161,38 +203,26 @@ function do_swap_in(k: Machine, vmf: vm_fault, si: swap_info_struct): vm_fault_t
     ret = VM_FAULT_MAJOR;
     count_vm_event(k, PGMAJFAULT);
   }
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
   if (cached) {
     if (!lock_swapped(k, vmf, pfn)) {
       put_swapped(k, pfn, false);
       return ret | VM_FAULT_RETRY;
     }
-    if (!(s.flags[i]! & PG_swapcache) || swap_entry_of(k.mem, pfn) !== entry) {
+    if (!page_test(k.mem, pfn, PG_swapcache) || swap_entry_of(k.mem, pfn) !== entry) {
       put_swapped(k, pfn, true);
       return ret;
     }
-    if (ksm_might_need_to_copy(k, pfn, vma, vmf.address)) not_modelled("mm/ksm.c: ksm_might_need_to_copy");
-    if (vmf.flags & FAULT_FLAG_WRITE && !(s.flags[i]! & PG_lru)) lru_add_drain(k);
   } else {
-    s.flags[i]! |= PG_locked;
+    page_set(k.mem, pfn, PG_locked);
   }
-  if (!pte_same(vmf) || !(s.flags[i]! & PG_uptodate)) {
-    if (pte_same(vmf)) ret = VM_FAULT_SIGBUS;
-    put_swapped(k, pfn, true);
-    return ret;
-  }
-  ret |= map_swapped(k, vmf, pfn, si, cached);
-  if (!(vmf.flags & FAULT_FLAG_WRITE)) return ret;
-  ret |= do_wp_page(k, vmf);
-  return ret & VM_FAULT_ERROR ? ret & VM_FAULT_ERROR : ret;
+  return finish_swap_in(k, vmf, pfn, si, cached, ret);
 }
 
 /**
  * Handles a fault on an entry that is neither empty nor present: waits for a migration, or brings a page back from swap.
  * mmap_lock has been dropped when VM_FAULT_RETRY is returned: the page was still being read.
  * @kernel mm/memory.c:do_swap_page
- * @fidelity mirrored (no copies of KSM pages, hardware poison, userfaultfd or device memory)
+ * @fidelity mirrored (no hardware poison, userfaultfd or device memory)
  */
 export function do_swap_page(k: Machine, vmf: vm_fault): vm_fault_t {
   if (vmf.orig_flags & _PAGE_MIGRATION) {

@@ -31,20 +31,23 @@ import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { EINTR, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
 import { folio_lock, folio_unlock } from "../filemap.js";
+import { ksm_might_need_to_copy } from "../ksm.js";
 import { end_swap_reads } from "../page_io.js";
 import { next_pmd } from "../pagewalk.js";
 import { pte_index, set_pte, vm_page_prot } from "../pgtable.js";
-import { page_add_anon_rmap } from "../rmap.js";
+import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { shmem_unuse } from "../shmem/swap.js";
-import { get_page, put_page } from "../swap.js";
+import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { disable_swap_slots_cache, enable_swap_slots_cache } from "../swap_slots.js";
 import { swap_cache_get, swap_cache_get_folio, swapin_readahead } from "../swap_state.js";
 import { folio_free_swap, swap_free } from "../swapfile.js";
 import { __vm_enough_memory, vm_unacct_memory } from "../util.js";
 import { _enable_swap_info, open_swap } from "./swapon.js";
 
-/** Maps the page of an entry again, or says that it is lost. @kernel mm/swapfile.c:unuse_pte @fidelity mirrored (no KSM) */
-function unuse_pte(k: Machine, vma: vm_area_struct, address: number, t: pte_table, i: number, pfn: number): void {
+/** Maps the page of an entry again, or says that it is lost. @kernel mm/swapfile.c:unuse_pte @fidelity mirrored @returns 0, -ENOMEM */
+function unuse_pte(k: Machine, vma: vm_area_struct, address: number, t: pte_table, i: number, cached: number): number {
+  const pfn = ksm_might_need_to_copy(k, cached, vma, address);
+  if (pfn === 0) return -ENOMEM;
   const entry = t.pfn[i]!;
   const rss = vma.vm_mm.rss_stat;
   rss[MM_SWAPENTS]!--;
@@ -53,10 +56,19 @@ function unuse_pte(k: Machine, vma: vm_area_struct, address: number, t: pte_tabl
   } else {
     rss[MM_ANONPAGES]!++;
     get_page(k, pfn);
-    page_add_anon_rmap(k, pfn, vma, address, t.flags[i]! & SWP_EXCLUSIVE ? RMAP_EXCLUSIVE : RMAP_NONE);
+    if (pfn === cached) {
+      page_add_anon_rmap(k, pfn, vma, address, t.flags[i]! & SWP_EXCLUSIVE ? RMAP_EXCLUSIVE : RMAP_NONE);
+    } else {
+      page_add_new_anon_rmap(k, pfn, vma, address);
+      lru_cache_add_inactive_or_unevictable(k, pfn, vma);
+    }
     set_pte(t, i, pfn, vm_page_prot(vma) & ~_PAGE_ACCESSED);
   }
   swap_free(k, entry);
+  if (pfn === cached) return 0;
+  folio_unlock(k, pfn);
+  put_page(k, pfn);
+  return 0;
 }
 
 /** Brings back the pages of [addr, end) of a VMA, all in one table. 0 or -ENOMEM. @kernel mm/swapfile.c:unuse_pte_range */
@@ -77,10 +89,11 @@ function unuse_pte_range(
     end_swap_reads(k);
     if (pfn === 0) return -ENOMEM;
     folio_lock(k, pfn);
-    unuse_pte(k, vma, address, t, i, pfn);
-    folio_free_swap(k, pfn);
+    const error = unuse_pte(k, vma, address, t, i, pfn);
+    if (error === 0) folio_free_swap(k, pfn);
     folio_unlock(k, pfn);
     put_page(k, pfn);
+    if (error !== 0) return error;
   }
   return 0;
 }
