@@ -160,6 +160,7 @@ describe("cma_alloc: pages that stay", () => {
     expect([...t.k.mem.pageblock_flags].includes(MIGRATE_ISOLATE)).to.equal(false);
     t.k.fail_migrate.clear(t.k);
     expect(alloc(t, areaPages(t))).to.equal(0);
+    expect(counted(t)["pgmigrate_success"]).to.equal(PAGES);
   });
 
   TEST_F(guest, "there is no room for them elsewhere: ENOMEM at the first range", (t) => {
