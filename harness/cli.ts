@@ -8,6 +8,7 @@ import { addExplore } from "./commands/explore.js";
 import { replayCommand } from "./commands/replay.js";
 import { addShow } from "./commands/show.js";
 import { addVariant } from "./commands/variant.js";
+import { addVersions } from "./commands/versions.js";
 import { describeFailure, EXIT_BAD_INPUT, oneLine } from "./errors.js";
 import { quietOnClosedPipe, wantsColour } from "./output.js";
 import { packageVersion } from "./root.js";
@@ -37,6 +38,7 @@ export function makeProgram(): Command {
   addShow(program);
   compareHostCommand(program);
   addCampaign(program);
+  addVersions(program);
   addVariant(program);
   return program;
 }
