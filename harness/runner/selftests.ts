@@ -17,6 +17,8 @@ export interface SelftestOptions {
   readonly variants: readonly string[];
   /** What "patch" stands for among the variants, where it is not the patch under review. */
   readonly patch?: VariantSpec;
+  /** Compiled test files to read; all that there are, unless it says so. */
+  readonly files?: readonly string[];
   /** Regular expression for the names of the tests to run. */
   readonly grep?: string;
   /** Processes; each takes a share of the test files. */
@@ -95,7 +97,7 @@ function runChild(task: Task, onMessage: (message: Message) => void): Promise<Se
 
 /** Runs the selftests on the variants. Throws UserError if a variant cannot be built. */
 export async function runSelftests(options: SelftestOptions): Promise<SelftestRun> {
-  const files = shares(variantTestFiles(), options.jobs ?? 1);
+  const files = shares(options.files ?? variantTestFiles(), options.jobs ?? 1);
   const lines: (readonly LineReport[])[] = files.map(() => []);
   let done = 0;
   let total = 0;

@@ -3,15 +3,17 @@
  * `patchproof versions`: what a user sees of a long-term pin in v6.1 and after later changes to it. Its rows are
  * selftests that run on each of those kernels and note what they saw, so nothing stands in it that no test holds.
  */
+import { basename } from "node:path";
 import { UserError } from "../errors.js";
 import { Progress } from "../evaluate/progress.js";
 import { table, wrap } from "../evaluate/terminal.js";
 import type { VersionsOptions } from "../commands/versions.js";
 import type { SelftestResult } from "../runner/protocol.js";
-import { runSelftests } from "../runner/selftests.js";
+import { runSelftests, variantTestFiles } from "../runner/selftests.js";
 import { listVariants, type VariantSpec } from "../variants/spec.js";
 
-/** The suite whose tests are the rows; each observes what the call came to. */
+/** The file and the suite whose tests are the rows; each observes what the call came to. */
+const FILE = "pin_versions.test.js";
 const SUITE = "pin: what flips from version to version";
 
 export interface VersionsReport {
@@ -111,6 +113,7 @@ export async function runVersions(options: VersionsOptions): Promise<number> {
   try {
     ({ results } = await runSelftests({
       variants: specs.map((spec) => spec.name),
+      files: variantTestFiles().filter((path) => basename(path) === FILE),
       grep: `^${SUITE} .*${(options.scenario ?? "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`,
       onTest: (done, total) => progress.sweep(done, total),
     }));
