@@ -5,7 +5,7 @@ import { MIGRATE_CMA } from "../../include/linux/mmzone.js";
 import type { pin_failure } from "../../include/linux/pin_report.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
-import { Snapshot } from "../../lib/snapshot.js";
+import { Snapshot } from "../snapshot.js";
 import {
   MADV_NOMOVABLE,
   MADV_POPULATE_WRITE,

@@ -9,7 +9,7 @@ import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { PGMIGRATE_SUCCESS } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { Prng } from "../../lib/prng.js";
-import { Snapshot } from "../../lib/snapshot.js";
+import { Snapshot } from "../snapshot.js";
 import { errnoNames } from "../../uapi/errno.js";
 import {
   VFIO_DMA_MAP_ARGSZ,

@@ -5,7 +5,7 @@ import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import type { Syscalls } from "../../kernel/syscalls.js";
 import { MADV_NOMOVABLE } from "../../uapi/mman-common.js";
-import { Snapshot } from "../../lib/snapshot.js";
+import { Snapshot } from "../snapshot.js";
 import type { KernelModule } from "../variants/load.js";
 import type { Setup } from "./setups.js";
 
