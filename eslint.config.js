@@ -150,8 +150,13 @@ export default tseslint.config(
       "@typescript-eslint/naming-convention": naming(["camelCase", "UPPER_CASE", "PascalCase"]),
       "max-lines": ["error", { max: 250 }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "no-restricted-imports": [
+        "error",
+        { name: "picocolors", message: "it takes CI for a terminal; use colours() of harness/output.ts" },
+      ],
     },
   },
+  { files: ["harness/output.ts"], rules: { "no-restricted-imports": "off" } },
   {
     files: ["selftests/**/*.ts"],
     rules: {

@@ -119,6 +119,10 @@ export function wantsColour(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv 
   return stream.isTTY === true && env["TERM"] !== "dumb";
 }
 
+export function coloursIf(on: boolean): Colours {
+  return pc.createColors(on);
+}
+
 export function colours(stream: { isTTY?: boolean } = process.stdout): Colours {
-  return pc.createColors(wantsColour(stream));
+  return coloursIf(wantsColour(stream));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** A worker of the comparison: has an agent of its own, and the variant. */
-import pc from "picocolors";
+import { coloursIf } from "../output.js";
 import { importKernel } from "../variants/load.js";
 import { Comparer } from "./compare.js";
 import { openHost } from "./host.js";
@@ -35,7 +35,7 @@ export async function runJob(job: CompareJob): Promise<Outcome> {
   for (let i = job.from; i < job.to; i++) {
     const compared = await compareMade(comparer, job.seed, i, job.shrink);
     addCounts(known, compared.known);
-    const difference = foundIn(compared, comparer.environment, pc.createColors(job.colour));
+    const difference = foundIn(compared, comparer.environment, coloursIf(job.colour));
     if (difference !== null) found.push(difference);
   }
   return { passed: job.to - job.from - found.length, failed: found.length, known, found };

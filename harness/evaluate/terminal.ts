@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The report as `npm run evaluate` prints it: 80 columns, colour only where the terminal takes it. */
 import Table3 from "cli-table3";
-import pc from "picocolors";
+import { colours, type Colours } from "../output.js";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
 import { failureTable, patchWords, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
@@ -33,8 +33,9 @@ export function table(t: Table): string {
     style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
     colAligns,
   });
+  const c = colours();
   out.push(
-    t.head.map((h) => pc.dim(h)),
+    t.head.map((h) => c.dim(h)),
     ...t.rows.map((row) => [...row]),
   );
   return out.toString().replaceAll(/ +$/gm, "");
@@ -54,21 +55,21 @@ export function wrap(text: string, first: string, indent: string): string {
   return [...lines, line].join("\n");
 }
 
-const MARKS: Record<Sentence["kind"], () => string> = {
-  claim: () => pc.green("holds  "),
-  against: () => pc.red("against"),
-  note: () => pc.dim("note   "),
+const MARKS: Record<Sentence["kind"], (c: Colours) => string> = {
+  claim: (c) => c.green("holds  "),
+  against: (c) => c.red("against"),
+  note: (c) => c.dim("note   "),
 };
 
 function sentence(s: Sentence): string {
-  return wrap(s.text, "          ", "          ").replace("          ", `  ${MARKS[s.kind]()} `);
+  return wrap(s.text, "          ", "          ").replace("          ", `  ${MARKS[s.kind](colours())} `);
 }
 
 /** The whole report for a terminal. */
 export function reportTerminal(r: Report): string {
   const order = (kind: Sentence["kind"]): Sentence[] => r.verdict.sentences.filter((s) => s.kind === kind);
   const parts = [
-    pc.bold(r.patch.subject ?? r.patch.file),
+    colours().bold(r.patch.subject ?? r.patch.file),
     wrap(patchWords(r.patch), "  ", "  "),
     ...r.patch.damage.map((d) => wrap(`repaired: ${d}`, "  ", "  ")),
     wrap(
@@ -77,17 +78,19 @@ export function reportTerminal(r: Report): string {
       "  ",
     ),
     "",
-    pc.bold("Where the guest's memory lands"),
+    colours().bold("Where the guest's memory lands"),
     table(placementTable(r)),
     "",
-    pc.bold("Pinning all of it for DMA: pins that succeed, with the 95 % interval"),
+    colours().bold("Pinning all of it for DMA: pins that succeed, with the 95 % interval"),
     wrap(SWEEP_LEGEND, "  ", "  "),
     ...sweepTables(r).map(table),
     "",
-    ...(r.cells.some((c) => c.failures.length > 0) ? [pc.bold("What failed first"), table(failureTable(r)), ""] : []),
+    ...(r.cells.some((c) => c.failures.length > 0)
+      ? [colours().bold("What failed first"), table(failureTable(r)), ""]
+      : []),
     ...selftestLines(r),
     ...coverageLines(r),
-    pc.bold(wrap(`Verdict: ${r.verdict.headline}`, "", "  ").trimStart()),
+    colours().bold(wrap(`Verdict: ${r.verdict.headline}`, "", "  ").trimStart()),
     ...[...order("claim"), ...order("against"), ...order("note")].map(sentence),
     "",
   ];
@@ -104,7 +107,7 @@ function selftestLines(r: Report): string[] {
   const counts = kinds.map(
     (kind) => `${String(r.selftests!.differences.filter((d) => d.kind === kind).length)} ${kind}`,
   );
-  return [pc.bold("Selftests"), ...lines, `  base against patch: ${counts.join(", ")}`, ""];
+  return [colours().bold("Selftests"), ...lines, `  base against patch: ${counts.join(", ")}`, ""];
 }
 
 function coverageLines(r: Report): string[] {
@@ -112,7 +115,7 @@ function coverageLines(r: Report): string[] {
   const can = r.coverage.filter((l) => l.state !== "not executable");
   const missed = can.filter((l) => l.state === "unreached");
   return [
-    pc.bold("The patch's own lines"),
+    colours().bold("The patch's own lines"),
     `  ${String(can.length - missed.length)} of ${String(can.length)} added lines that can run are reached`,
     ...missed.map((l) => `  not reached: ${l.file}:${String(l.line)}  ${l.text.trim()}`),
     "",

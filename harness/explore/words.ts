@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The report in words: for a terminal, and as Markdown. */
-import pc from "picocolors";
 import { table as markdownTable } from "../evaluate/markdown.js";
 import type { Table } from "../evaluate/tables.js";
 import { table as terminalTable, wrap } from "../evaluate/terminal.js";
+import { colours } from "../output.js";
 import type { ExploreReport, VariantReport } from "./report.js";
 import { scheduleText } from "./schedule.js";
 import { findSetup } from "./setups.js";
@@ -58,16 +58,16 @@ function foundTerminal(variant: string, found: Found, n: number): string[] {
     wrap(title(found), `  ${String(n)}.`, "     "),
     `     shortest of ${String(found.schedules)} schedules; ${setupWords(found.shortest)}:`,
     ...eventLines(found.events).map((line) => `       ${line}`),
-    `     ${pc.dim(reproducer(variant, found.shortest))}`,
+    `     ${colours().dim(reproducer(variant, found.shortest))}`,
   ];
 }
 
 export function exploreTerminal(r: ExploreReport): string {
   const found = r.variants.flatMap((v) => [
-    pc.bold(verdict(v)),
+    colours().bold(verdict(v)),
     ...v.found.flatMap((one, i) => foundTerminal(v.variant, one, i + 1)),
   ]);
-  const parts = [pc.bold(wrap(intro(r), "", "  ").trimStart()), wrap(LEGEND, "  ", "  ")];
+  const parts = [colours().bold(wrap(intro(r), "", "  ").trimStart()), wrap(LEGEND, "  ", "  ")];
   return [...parts, terminalTable(reportTable(r)), "", ...found, ""].join("\n");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Joins the KTAP documents of processes that run side by side into one, in a fixed order, as their lines come. */
 import { readClosingLine, type Tally } from "./document.js";
+import { FailureList } from "./failures.js";
 import type { Sink } from "./sink.js";
 
 const HEAD = "KTAP version 1";
@@ -27,6 +28,7 @@ class Part {
 export class KtapJoin {
   /** What the parts came to. */
   readonly counts: Tally = { passed: 0, failed: 0, skipped: 0 };
+  readonly failures = new FailureList();
   private readonly parts: readonly Part[];
   private readonly sink: Sink;
   private readonly totals = new Map<string, number>();
@@ -104,6 +106,7 @@ export class KtapJoin {
       return;
     }
     const result = RESULT.exec(text);
+    this.failures.line(text);
     if (result === null) {
       this.sink.line(text);
       return;

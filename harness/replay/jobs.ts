@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Parts of recordings, and what becomes of each: run here or in a worker, the result is the same lines. */
-import pc from "picocolors";
+import { coloursIf } from "../output.js";
 import { compareAfter } from "../workload/compare.js";
 import { replayProgram } from "../workload/replay.js";
 import type { KernelModule } from "./kernel.js";
@@ -50,13 +50,13 @@ export function partsOf(r: Recording): Part[] {
 function tracePart(kernel: KernelModule, r: Recording & { kind: "trace" }, part: Part, o: PartOptions): PartResult {
   const cases = r.trace.cases.slice(part.from, part.to).filter((c) => o.only === null || c.id === o.only);
   const done = runCases(kernel, r.trace, cases, { pages: o.pages, stop: o.stop });
-  const colours = pc.createColors(o.colour);
+  const colours = coloursIf(o.colour);
   const lines = done.divergences.flatMap((d) => printDivergence(d, r.path, o.pages, colours));
   return { passed: done.passed, failed: done.divergences.length, lines };
 }
 
 function workloadPart(kernel: KernelModule, r: Recording & { kind: "workload" }, o: PartOptions): PartResult {
-  const c = pc.createColors(o.colour);
+  const c = coloursIf(o.colour);
   const k = kernel.boot({ memory: WORKLOAD_MEMORY, cpus: 1, seed: 1 });
   const run = replayProgram(kernel, k, r.workload);
   const lines: string[] = [];
@@ -85,7 +85,7 @@ function placementPart(
   part: Part,
   o: PartOptions,
 ): PartResult {
-  const c = pc.createColors(o.colour);
+  const c = coloursIf(o.colour);
   const lines: string[] = [];
   let passed = 0;
   let failed = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * `npm test`: builds the instrumented copy, runs the selftests on it, hands their KTAP through, adds the coverage
- * summary as comments and ends with the closing line. Arguments go to mocha (`npm test -- -g fork`).
+ * summary and what failed as comments and ends with the closing line. Arguments go to mocha (`npm test -- -g fork`).
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ async function runMocha(
 }
 
 /** Runs the groups; those that are covered wait for the instrumented copy, which is made meanwhile. */
-async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<Tally> {
+async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<KtapJoin> {
   const groups = options.length > 0 ? [ALL] : GROUPS;
   const joined = new KtapJoin(
     groups.map((group) => group.name),
@@ -68,17 +68,18 @@ async function runSelftests(root: string, options: readonly string[], sink: Sink
       joined.end(i, await runMocha(root, group, options, (line) => joined.line(i, line)));
     }),
   );
-  return joined.counts;
+  return joined;
 }
 
 async function main(): Promise<number> {
   const root = projectRoot();
   const sink = openSink(join(root, "reports", "selftests.tap"));
   const say = (line: string): void => sink.line(line);
-  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  let tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   try {
-    Object.assign(tally, await runSelftests(root, process.argv.slice(2), sink));
-    for (const line of await reportCoverage(root)) say(`# ${line}`);
+    const { counts, failures } = await runSelftests(root, process.argv.slice(2), sink);
+    tally = counts;
+    for (const line of [...(await reportCoverage(root)), ...failures.summary()]) say(`# ${line}`);
   } catch (error) {
     for (const line of String(error instanceof Error ? error.message : error).split("\n")) say(`# ${line}`);
     tally.failed++;

@@ -68,4 +68,28 @@ describe("joined KTAP", () => {
     expect(out).to.include("# the selftests of a: exit status 7");
     expect(joined.counts).to.deep.equal({ passed: 2, failed: 1, skipped: 1 });
   });
+
+  it("names what failed, with what it said, where the log ends", () => {
+    const { joined } = join(["a"]);
+    const lines = [
+      ...["KTAP version 1", "1..3", "  KTAP version 1", "  # Subtest: s", "  1..2"],
+      ...["  ok 1 - before", "  # expected 1 to equal 2", "  #   +2", "  not ok 2 - inner", "not ok 1 - s"],
+      ...["  KTAP version 1", "  # Subtest: hook", "  1..1", "  ok 1 - inner", "  # the hook threw", "not ok 2 - hook"],
+      ...[
+        "not ok 3 - alone",
+        "# Totals: pass:2 fail:3 xfail:0 xpass:0 skip:0 error:0",
+        "2 passed, 3 failed, 0 skipped",
+      ],
+    ];
+    for (const text of lines) joined.line(0, text);
+    joined.end(0, undefined);
+    expect(joined.failures.summary()).to.deep.equal([
+      "failed: s > inner",
+      "  expected 1 to equal 2",
+      "    +2",
+      "failed: hook",
+      "  the hook threw",
+      "failed: alone",
+    ]);
+  });
 });

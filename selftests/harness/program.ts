@@ -22,7 +22,7 @@ export function patchproofIn({ cwd, env }: Surroundings, ...args: readonly strin
   const ended = spawnSync(process.execPath, [join(projectRoot(), "bin/patchproof.js"), ...args], {
     cwd,
     encoding: "utf8",
-    env: { ...process.env, NODE_OPTIONS: "", ...env },
+    env: { ...process.env, NODE_OPTIONS: "", FORCE_COLOR: "", ...env },
   });
   return { status: ended.status, out: ended.stdout, err: ended.stderr };
 }
@@ -32,7 +32,11 @@ function exitStatus(): number {
 }
 
 /** The same in this process, which spares half a second; what it says is caught. */
-export async function patchproofHere(cwd: string, ...args: readonly string[]): Promise<Ended> {
+export function patchproofHere(cwd: string, ...args: readonly string[]): Promise<Ended> {
+  return patchproofHereIn({ cwd }, ...args);
+}
+
+export async function patchproofHereIn({ cwd = ".", env }: Surroundings, ...args: readonly string[]): Promise<Ended> {
   const before = { cwd: process.cwd(), exitCode: process.exitCode };
   const said = { out: "", err: "" };
   const catching = (key: keyof typeof said) => (chunk: string | Uint8Array) => {
@@ -40,6 +44,7 @@ export async function patchproofHere(cwd: string, ...args: readonly string[]): P
     return true;
   };
   const stubs = [
+    sinon.stub(process, "env").value({ ...process.env, FORCE_COLOR: "", TERM: "dumb", ...env }),
     sinon.stub(process.stdout, "write").callsFake(catching("out")),
     sinon.stub(process.stderr, "write").callsFake(catching("err")),
   ];

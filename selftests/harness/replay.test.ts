@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import pc from "picocolors";
+import { coloursIf } from "../../harness/output.js";
 import type { KernelModule } from "../../harness/replay/kernel.js";
 import { printDivergence } from "../../harness/replay/print.js";
 import type { Divergence } from "../../harness/replay/run-case.js";
@@ -83,7 +83,7 @@ describe("replay: differences", () => {
   }
   it("is printed with the call in words, both windows and a mark", () => {
     const d = run([MAP, wrong["window"]!])!;
-    const lines = printDivergence(d, "t.jsonl", true, pc.createColors(false));
+    const lines = printDivergence(d, "t.jsonl", true, coloursIf(false));
     expect(lines[0]).to.equal("DIVERGED t.jsonl: case x-1, step 1: madvise(page 1, 1 pages, MADV_DONTFORK)");
     expect(lines.join("\n"))
       .to.match(/before:\n.*0-4/)

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { projectRoot } from "../../harness/root.js";
 import type { VersionsReport } from "../../harness/versions/run.js";
-import { patchproofHere } from "./program.js";
+import { patchproofHere, patchproofHereIn } from "./program.js";
 
 const root = projectRoot();
 
@@ -15,7 +15,7 @@ describe("patchproof versions", function () {
   it("prints the table that the README shows, in 80 columns", async () => {
     const readme = readFileSync(join(root, "README.md"), "utf8");
     const sample = /<!-- sample: npx patchproof versions -->\n\n```text\n([^]*?)```/.exec(readme)?.[1];
-    const { status, out, err } = await patchproofHere(root, "versions");
+    const { status, out, err } = await patchproofHereIn({ cwd: root, env: { CI: "true" } }, "versions");
     expect({ status, err }).to.deep.equal({ status: 0, err: "" });
     expect(out).to.equal(sample);
     expect(Math.max(...out.split("\n").map((line) => line.length))).to.be.at.most(80);
