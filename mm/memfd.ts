@@ -88,6 +88,16 @@ export function memfd_fcntl(k: Machine, f: file, cmd: number, arg: number): numb
   return -EINVAL;
 }
 
+/** Bytes of a text in UTF-8, as user space passes it. */
+function strnlen_user(text: string): number {
+  let bytes = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
+}
+
 /**
  * Makes an empty memfd and opens it in the running task.
  * @kernel mm/memfd.c:memfd_create
@@ -98,7 +108,7 @@ export function memfd_fcntl(k: Machine, f: file, cmd: number, arg: number): numb
 export function memfd_create(k: Machine, name: string, flags: number): number {
   if (flags & MFD_HUGETLB) not_modelled("mm/hugetlb.c: hugetlb_file_setup");
   if (flags & ~MFD_ALL_FLAGS) return -EINVAL;
-  if (Buffer.byteLength(name) > MFD_NAME_MAX_LEN) return -EINVAL;
+  if (strnlen_user(name) > MFD_NAME_MAX_LEN) return -EINVAL;
   const f = shmem_file_setup(k, `/memfd:${name}`, 0, VM_NORESERVE);
   if (typeof f === "number") return f;
   if (flags & MFD_ALLOW_SEALING) f.f_inode.shmem!.seals &= ~F_SEAL_SEAL;

@@ -45,7 +45,7 @@ export interface BuildOptions {
 
 /** Part of a build's name: another number for another layout of what is built. */
 const LAYOUT = 3;
-const OPTIONS = { rootDir: "src", outDir: "js", types: ["node"], noUnusedLocals: false, noUnusedParameters: false };
+const OPTIONS = { rootDir: "src", outDir: "js", types: [], noUnusedLocals: false, noUnusedParameters: false };
 const STALE_MS = 24 * 3600 * 1000;
 
 /** The kernel of a compiled tree in one module (bundle.ts); an instrumented tree has none. */
@@ -53,11 +53,14 @@ export function bundleOf(dir: string): string {
   return join(dir, "kernel.js");
 }
 
-function compiler(): { bin: string; version: string } {
+/** The compiler's own executable, which its package only starts, where it can be found. */
+function compiler(): { command: string; args: readonly string[]; version: string } {
   try {
     const manifest = createRequire(import.meta.url).resolve("@typescript/native/package.json");
     const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
-    return { bin: join(dirname(manifest), "bin", "tsc"), version };
+    const native = join(dirname(manifest), "..", `typescript-${process.platform}-${process.arch}`, "lib", "tsc");
+    if (existsSync(native)) return { command: native, args: [], version };
+    return { command: process.execPath, args: [join(dirname(manifest), "bin", "tsc")], version };
   } catch {
     throw new UserError("", "the compiler @typescript/native is not installed", "run npm ci");
   }
@@ -70,18 +73,30 @@ function hashOf(tree: Tree, root: string): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** Is the tree that this program was compiled with the checked-out one, as it is now? */
-function ownTreeIsFresh(root: string): boolean {
+/** Names the sources that the compiled tree and its bundle were made of. */
+function stampOf(compiled: string): string {
+  return join(compiled, "kernel.hash");
+}
+
+/** Writes down which sources the compiled tree was made of, if these are still the checked-out ones. */
+export function stampOwnTree(root: string): void {
+  const compiled = compiledRoot();
+  const tree = readTree(root);
+  rmSync(stampOf(compiled), { force: true });
+  for (const [path, text] of tree) {
+    if (path.endsWith(".d.ts")) continue;
+    const map = readFileSync(join(compiled, path.replace(/\.ts$/, ".js.map")), "utf8");
+    if ((JSON.parse(map) as { sourcesContent: string[] }).sourcesContent[0] !== text) return;
+  }
+  writeFileSync(stampOf(compiled), hashOf(tree, root));
+}
+
+/** Is the tree that this program was compiled and bundled from the checked-out one, as it is now? */
+export function ownTreeIsFresh(root: string): boolean {
   const compiled = compiledRoot();
   if (!compiled.startsWith(root + sep)) return false;
-  const builtAt = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  const bundled = builtAt(bundleOf(compiled)) ?? Infinity;
-  for (const path of readTree(root).keys()) {
-    if (path.endsWith(".d.ts")) continue;
-    const compiledAt = builtAt(join(compiled, path.replace(/\.ts$/, ".js"))) ?? 0;
-    if (Math.min(compiledAt, bundled) < statSync(join(root, path)).mtimeMs) return false;
-  }
-  return true;
+  if (![stampOf(compiled), bundleOf(compiled)].every((file) => existsSync(file))) return false;
+  return readFileSync(stampOf(compiled), "utf8") === hashOf(readTree(root), root);
 }
 
 function run(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
@@ -127,7 +142,8 @@ function writeConfig(folder: string, options: Record<string, unknown>, include: 
 
 /** What the compiler says of a project that {@link writeConfig} has described; "" if nothing. */
 async function complaintsOf(folder: string): Promise<string> {
-  const { status, output } = await run(process.execPath, [compiler().bin, "-p", folder, "--pretty", "false"]);
+  const { command, args } = compiler();
+  const { status, output } = await run(command, [...args, "-p", folder, "--pretty", "false", "--singleThreaded"]);
   return status === 0 ? "" : output || `exit status ${String(status)}`;
 }
 
