@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import { createInstrumenter } from "istanbul-lib-instrument";
 import { z } from "zod";
 import { projectRoot } from "../root.js";
-import { bundleOf } from "../variants/build.js";
+import { bundleOf, stampOf } from "../variants/build.js";
 import { bundleKernel } from "../variants/bundle.js";
 import { COVERED, coverageBuild } from "./coverage.js";
 
@@ -93,3 +93,4 @@ for (const folder of [...COVERED, "harness", "selftests"]) {
 }
 origins.close();
 await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out));
+cpSync(stampOf(join(root, "build")), stampOf(out), { force: true });

@@ -74,7 +74,7 @@ function hashOf(tree: Tree, root: string): string {
 }
 
 /** Names the sources that the compiled tree and its bundle were made of. */
-function stampOf(compiled: string): string {
+export function stampOf(compiled: string): string {
   return join(compiled, "kernel.hash");
 }
 
