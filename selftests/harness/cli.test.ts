@@ -12,17 +12,17 @@ import { packageVersion, projectRoot } from "../../harness/root.js";
 import { patchproof, patchproofHere } from "./program.js";
 
 describe("patchproof on the command line", () => {
-  it("prints its help and its version", () => {
+  it("prints its help and its version", async () => {
     const help = patchproof("--help");
     expect(help.status).to.equal(0);
     expect(help.out)
       .to.match(/evaluate \[options\] \[patch\]/)
       .and.match(/Exit status/);
-    expect(patchproof("--version").out.trim()).to.equal(packageVersion());
+    expect((await patchproofHere(projectRoot(), "--version")).out.trim()).to.equal(packageVersion());
   });
 
-  it("prints the help of evaluate with all of its options", () => {
-    const { status, out } = patchproof("evaluate", "--help");
+  it("prints the help of evaluate with all of its options", async () => {
+    const { status, out } = await patchproofHere(projectRoot(), "evaluate", "--help");
     expect(status).to.equal(0);
     for (const option of [
       "--workload",

@@ -3,7 +3,8 @@
 import { expect } from "chai";
 import { compileAgent, openHost } from "../../harness/compare/host.js";
 import { SKIP } from "../../harness/kselftest/index.js";
-import { patchproof } from "./program.js";
+import { projectRoot } from "../../harness/root.js";
+import { patchproof, patchproofHere } from "./program.js";
 
 describe("compare-host: the running kernel", () => {
   let why = "";
@@ -23,10 +24,10 @@ describe("compare-host: the running kernel", () => {
     expect(out).to.match(/^100 passed, 0 failed$/m);
     expect(status).to.equal(0);
   });
-  it("a line with a call that is never made is refused", () => {
+  it("a line with a call that is never made is refused", async () => {
     if (why !== "") SKIP(why);
     const line = '{"case":"x","steps":[{"call":"madvise","args":[0,1,100],"ret":"0"}]}';
-    const { status, out, err } = patchproof("compare-host", "--case", line);
+    const { status, out, err } = await patchproofHere(projectRoot(), "compare-host", "--case", line);
     expect([status, out]).to.deep.equal([2, ""]);
     expect(err).to.equal("patchproof: case x: MADV_HWPOISON is never issued; leave the call out\n");
   });
@@ -37,9 +38,9 @@ describe("compare-host: the running kernel", () => {
     ["--case", "no/such/file.jsonl"],
     ["--case", "{"],
   ] as const) {
-    it(`${option} ${value} is bad input`, () => {
+    it(`${option} ${value} is bad input`, async () => {
       if (why !== "") SKIP(why);
-      const { status, out, err } = patchproof("compare-host", option, value);
+      const { status, out, err } = await patchproofHere(projectRoot(), "compare-host", option, value);
       expect([status, out]).to.deep.equal([2, ""]);
       expect(err).to.match(/^patchproof: .*\n$/);
     });

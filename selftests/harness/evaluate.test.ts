@@ -12,7 +12,8 @@ import { runJob } from "../../harness/evaluate/sweep-worker.js";
 import { jobsOf, type HostPlan, type SweepJob } from "../../harness/evaluate/sweep.js";
 import { usesOf } from "../../harness/evaluate/uses.js";
 import { buildVariant } from "../../harness/variants/build.js";
-import { patchproof } from "./program.js";
+import { projectRoot } from "../../harness/root.js";
+import { patchproofHere } from "./program.js";
 
 async function planOf(variant: string, use: number): Promise<HostPlan> {
   const { dir: kernelDir } = await buildVariant(variant, { aside: true });
@@ -79,8 +80,8 @@ describe("patchproof evaluate", () => {
 
   const SMALL = ["--memory", "64M", "--no-selftests", "--json", "--variants", "base", "--out"] as const;
 
-  it("prints the report with --json and nothing else, as it writes it", () => {
-    const { status, out: printed, err } = patchproof("evaluate", ...SMALL, out);
+  it("prints the report with --json and nothing else, as it writes it", async () => {
+    const { status, out: printed, err } = await patchproofHere(projectRoot(), "evaluate", ...SMALL, out);
     expect([status, err]).to.deep.equal([0, ""]);
     expect(readFileSync(join(out, "evaluation.json"), "utf8")).to.equal(printed);
     const report = JSON.parse(printed) as Report;

@@ -9,7 +9,7 @@ import { Progress } from "../../harness/evaluate/progress.js";
 import type { Report } from "../../harness/evaluate/report.js";
 import { projectRoot } from "../../harness/root.js";
 import { baseTree } from "../../harness/variants/spec.js";
-import { patchproofIn, type Ended } from "./program.js";
+import { patchproofHere, type Ended } from "./program.js";
 
 /** A guest of four pages, small enough to be pinned thousands of times in a test. */
 const FILE = "3</memfd:guest>(deleted)";
@@ -22,7 +22,7 @@ const SMAPS = "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\nVmFlags:
 
 describe("a patch of one's own", () => {
   let folder: string;
-  const run = (...args: string[]): Ended => patchproofIn({ cwd: folder }, ...args);
+  const run = (...args: string[]): Promise<Ended> => patchproofHere(folder, ...args);
   const refused = (line: string): Ended => ({ status: 2, out: "", err: `patchproof: ${line}\n` });
 
   before(() => {
@@ -34,16 +34,16 @@ describe("a patch of one's own", () => {
     rmSync(folder, { recursive: true });
   });
 
-  it("begins with the variants that there are", () => {
-    const { status, out, err } = run("variant");
+  it("begins with the variants that there are", async () => {
+    const { status, out, err } = await run("variant");
     expect([status, err]).to.deep.equal([0, ""]);
     expect(out).to.match(/^base +base +without the patch\nrfc-madv-nomovable +review +mm: Introduce .*\.mbox\n/);
-    expect(run("variant", "patch").out.split(/ +/, 2)).to.deep.equal(["rfc-madv-nomovable", "review"]);
+    expect((await run("variant", "patch")).out.split(/ +/, 2)).to.deep.equal(["rfc-madv-nomovable", "review"]);
   });
 
-  it("is a diff on the base tree, and evaluated the same from the same seed", () => {
+  it("is a diff on the base tree, and evaluated the same from the same seed", async () => {
     const base = join(folder, "base");
-    expect(run("variant", "base", "--out", "base")).to.include({ status: 0, err: "" });
+    expect(await run("variant", "base", "--out", "base")).to.include({ status: 0, err: "" });
     for (const [path, text] of baseTree()) expect(readFileSync(join(base, path), "utf8") === text, path).to.equal(true);
     const git = (...args: string[]): string => execFileSync("git", args, { cwd: base, encoding: "utf8" });
     git("init", "--quiet");
@@ -56,8 +56,8 @@ describe("a patch of one's own", () => {
 
     const how = "--workload guest.strace --memory 4M --cma 2M --no-selftests --variants patch --seed 7".split(" ");
     const [one, two] = [
-      run("evaluate", "files-only.patch", ...how, "--json", "--out", "one"),
-      run("evaluate", "files-only.patch", ...how, "--jobs", "1", "--out", "two"),
+      await run("evaluate", "files-only.patch", ...how, "--json", "--out", "one"),
+      await run("evaluate", "files-only.patch", ...how, "--jobs", "1", "--out", "two"),
     ];
     expect([one.status, one.err, two.status, two.err]).to.deep.equal([0, "", 0, ""]);
     expect(readFileSync(join(folder, "one/evaluation.json"), "utf8")).to.equal(one.out);
@@ -78,17 +78,17 @@ describe("a patch of one's own", () => {
     expect(two.out).to.include(report.verdict.headline.slice(0, 40));
   });
 
-  it("is not begun where something lies, or without a name", () => {
+  it("is not begun where something lies, or without a name", async () => {
     mkdirSync(join(folder, "taken"));
     writeFileSync(join(folder, "taken/mine"), "");
-    expect(run("variant", "base", "--out", "taken")).to.deep.equal(
+    expect(await run("variant", "base", "--out", "taken")).to.deep.equal(
       refused("taken: the folder is not empty; name a new or an empty folder"),
     );
     expect(readdirSync(join(folder, "taken"))).to.deep.equal(["mine"]);
-    expect(run("variant", "base", "--out", "guest.strace")).to.deep.equal(
+    expect(await run("variant", "base", "--out", "guest.strace")).to.deep.equal(
       refused("guest.strace: is a file, not a folder; name a new or an empty folder"),
     );
-    expect(run("variant", "--out", "new")).to.deep.equal(
+    expect(await run("variant", "--out", "new")).to.deep.equal(
       refused("--out: no variant is named; as in: patchproof variant base --out DIR"),
     );
   });
