@@ -227,12 +227,17 @@ function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
 
 type move_fn_t = typeof lru_add_fn;
 
+/** Takes all out of a batch and keeps its room, which `length = 0` would give back and the next page take anew. */
+function emptied(batch: number[]): void {
+  while (batch.length > 0) batch.pop();
+}
+
 /** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
   const n = batch.length;
   if (move_fn === folio_activate_fn && is_lru_run(k, batch)) {
     activate_run(k, batch);
-    batch.length = 0;
+    emptied(batch);
     return;
   }
   const adding = move_fn === lru_add_fn;
@@ -251,7 +256,7 @@ function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): 
     if (refs > 1) s.refcount[i] = refs - 1;
     else (last ??= []).push(pfn);
   }
-  batch.length = 0;
+  emptied(batch);
   if (last !== undefined) release_pages(k, last);
 }
 
