@@ -19,6 +19,7 @@ import {
   MAP_SHARED,
 } from "../../uapi/mman-common.js";
 import { compileForHost } from "../host-program.js";
+import { inlineMore } from "../optimiser.js";
 import { loadVariant, type KernelModule } from "../variants/load.js";
 import { largeRows } from "./large.js";
 import { inWords, map, medianNs, must, sizeOf, GIB, MIB, type Row, type Syscalls } from "./measure.js";
@@ -140,6 +141,7 @@ function pages(kernel: KernelModule, host: HostTimes): Row[] {
   ];
 }
 
+inlineMore(true);
 const { kernel } = await loadVariant("patch");
 const { times, why } = hostTimes();
 const rows = [...(await boots(kernel)), ...pairs(kernel, times), ...pages(kernel, times), ...largeRows(kernel)];

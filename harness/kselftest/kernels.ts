@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The kernel variants that the tests run on. */
-import { setFlagsFromString } from "node:v8";
 import type { Machine } from "../../include/machine.js";
+import { optimiseLate } from "../optimiser.js";
 import { loadVariant, type KernelModule } from "../variants/load.js";
 
 export type { KernelModule };
@@ -9,11 +9,7 @@ export type BootOptions = NonNullable<Parameters<KernelModule["boot"]>[0]>;
 export type Syscalls = ReturnType<KernelModule["syscalls"]>;
 export type { Machine };
 
-/**
- * How much a function runs before V8 optimises it, several times what it does unasked: most of what a test runs, it runs
- * once, and a third of the suite's time went into optimising that.
- */
-setFlagsFromString("--interrupt-budget=700000");
+optimiseLate();
 
 const DEFAULT_VARIANTS = "base,patch";
 const asked = process.env["PATCHPROOF_VARIANTS"];

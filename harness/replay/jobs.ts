@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Parts of recordings, and what becomes of each: run here or in a worker, the result is the same lines. */
+import { inlineMore } from "../optimiser.js";
 import { coloursIf } from "../output.js";
 import { compareAfter } from "../workload/compare.js";
 import { replayProgram } from "../workload/replay.js";
@@ -85,6 +86,7 @@ function placementPart(
   part: Part,
   o: PartOptions,
 ): PartResult {
+  inlineMore(true);
   const c = coloursIf(o.colour);
   const lines: string[] = [];
   let passed = 0;

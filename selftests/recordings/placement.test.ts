@@ -3,6 +3,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { inlineMore } from "../../harness/optimiser.js";
 import type { KernelModule } from "../../harness/replay/kernel.js";
 import { compareRun, toleranceOf } from "../../harness/replay/placement-compare.js";
 import { readPlacement } from "../../harness/replay/placement-format.js";
@@ -15,8 +16,12 @@ const DIRECTORY = join(projectRoot(), "fixtures", "placement");
 describe("recordings: placement", () => {
   let kernel: KernelModule;
   before(async function () {
+    inlineMore(true);
     this.timeout(60000);
     ({ kernel } = await loadVariant("patch"));
+  });
+  after(() => {
+    inlineMore(false);
   });
   for (const name of readdirSync(DIRECTORY).filter((n) => n.endsWith(".json"))) {
     const recording = readPlacement(join(DIRECTORY, name));

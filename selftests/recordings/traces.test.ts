@@ -7,12 +7,14 @@ import type { KernelModule } from "../../harness/replay/kernel.js";
 import { readRecording } from "../../harness/replay/recording.js";
 import { runCases } from "../../harness/replay/run-file.js";
 import { projectRoot } from "../../harness/root.js";
+import { optimiseLate } from "../../harness/optimiser.js";
 import { loadVariant } from "../../harness/variants/load.js";
 
 const DIRECTORY = join(projectRoot(), "fixtures", "traces");
 const GROUP = 100;
 
 describe("recordings: traces", () => {
+  before(optimiseLate);
   for (const name of readdirSync(DIRECTORY).filter((n) => n.endsWith(".gz"))) {
     const recording = readRecording(join(DIRECTORY, name));
     if (recording.kind !== "trace") continue;
