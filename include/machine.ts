@@ -117,6 +117,8 @@ export interface Machine {
   /** How many CPUs there are, and which one runs now. */
   readonly nr_cpus: number;
   cpu: number;
+  /** The node that each CPU is on. */
+  readonly cpu_node: readonly number[];
   /** Global events, by vm_event_item of include/linux/vmstat.ts. */
   readonly vm_events: Float64Array;
   totalram_pages: number;

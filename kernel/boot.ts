@@ -43,9 +43,40 @@ function pagesOf(name: string, bytes: number): number {
   return Math.floor(bytes / PAGE_SIZE);
 }
 
-function sizes(o: BootOptions): { max_pfn: number; cma: number; movablecore: number } {
-  if (o.like !== undefined) return { max_pfn: likeMaxPfn(o.like), cma: 0, movablecore: 0 };
-  const max_pfn = pagesOf("memory", o.memory ?? 512 << 20);
+/** Sizes of a machine in pages. */
+interface Sizes {
+  readonly max_pfn: number;
+  readonly cma: number;
+  readonly movablecore: number;
+  readonly nodes: readonly number[];
+}
+
+/** Pages of each node. */
+function nodeSizes(nodes: number | readonly number[], memory: number | undefined): number[] {
+  if (typeof nodes !== "number") {
+    const pages = nodes.map((bytes) => pagesOf("nodes", bytes));
+    if (pages.length < 1 || pages.length > 2) throw new BootError(`nodes must be 1 or 2, not ${pages.length}`);
+    const bad = pages.find((n) => n === 0 || n % MAX_ORDER_NR_PAGES !== 0);
+    if (bad !== undefined) throw new BootError(`a node must be a multiple of 4 MiB, not ${bad} pages`);
+    const total = pages.reduce((sum, n) => sum + n, 0);
+    if (memory === undefined || pagesOf("memory", memory) === total) return pages;
+    throw new BootError(`nodes have ${total} pages in all, and memory says ${pagesOf("memory", memory)}`);
+  }
+  const max_pfn = pagesOf("memory", memory ?? 512 << 20);
+  if (nodes === 1) return [max_pfn];
+  if (nodes !== 2) throw new BootError(`nodes must be 1 or 2, not ${nodes}`);
+  const first = Math.floor(max_pfn / 2 / MAX_ORDER_NR_PAGES) * MAX_ORDER_NR_PAGES;
+  if (first === 0) throw new BootError(`memory must be at least 8 MiB for two nodes, not ${max_pfn} pages`);
+  return [first, max_pfn - first];
+}
+
+function sizes(o: BootOptions): Sizes {
+  if (o.like !== undefined) {
+    if (o.nodes !== undefined) throw new BootError("nodes cannot be given with a recording of a machine");
+    return { max_pfn: likeMaxPfn(o.like), cma: 0, movablecore: 0, nodes: [0] };
+  }
+  const nodes = nodeSizes(o.nodes ?? 1, o.memory);
+  const max_pfn = nodes.reduce((sum, n) => sum + n, 0);
   const cma = pagesOf("cma", o.cma ?? 0);
   const movablecore = pagesOf("movablecore", o.movablecore ?? 0);
   if (max_pfn < 8) throw new BootError(`memory must be at least 8 pages, not ${max_pfn}`);
@@ -53,7 +84,7 @@ function sizes(o: BootOptions): { max_pfn: number; cma: number; movablecore: num
   if (movablecore >= max_pfn) {
     throw new BootError(`movablecore of ${movablecore} pages is not less than the memory of ${max_pfn} pages`);
   }
-  return { max_pfn, cma, movablecore };
+  return { max_pfn, cma, movablecore, nodes };
 }
 
 /** Blocks that go offline as a whole must not cut a free block of the allocator in two. */
@@ -67,7 +98,7 @@ function noHooks(given: Partial<Hooks> | undefined): Hooks {
 }
 
 /** The machine's globals, before there is any memory. */
-function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine {
+function bareMachine(o: BootOptions, { max_pfn, nodes }: Sizes, nr_cpus: number): Machine {
   const seed = o.seed ?? 1;
   const mem = new mem_map(max_pfn, o.buffers ?? new BufferPool());
   return {
@@ -78,11 +109,12 @@ function bareMachine(o: BootOptions, max_pfn: number, nr_cpus: number): Machine 
     hooks: noHooks(o.hooks),
     tracing: o.hooks?.trace !== undefined,
     mem,
-    nodes: [new pglist_data(0, NR_VM_NODE_STAT_ITEMS)],
+    nodes: nodes.map((_pages, nid) => new pglist_data(nid, NR_VM_NODE_STAT_ITEMS)),
     zones: mem.zones,
     cmaAreas: [],
     nr_cpus,
     cpu: 0,
+    cpu_node: Array.from({ length: nr_cpus }, (_none, cpu) => Math.floor((cpu * nodes.length) / nr_cpus)),
     vm_events: new Float64Array(NR_VM_EVENT_ITEMS),
     totalram_pages: 0,
     min_free_kbytes: 1024,
@@ -119,21 +151,21 @@ function makeInit(k: Machine): void {
  * @fidelity simplified: the kernel itself takes no memory but the first MiB, unless a recording says what it took
  */
 export function boot(options: BootOptions = {}): Machine {
-  const { max_pfn, cma, movablecore } = sizes(options);
+  const size = sizes(options);
   const nr_cpus = options.cpus ?? options.like?.cpus ?? 1;
   if (!Number.isInteger(nr_cpus) || nr_cpus < 1 || nr_cpus > 256) {
     throw new BootError(`cpus must be a whole number from 1 to 256, not ${nr_cpus}`);
   }
   checkBlockSize(options.config?.memory_block_size);
-  const k = bareMachine(options, max_pfn, nr_cpus);
+  const k = bareMachine(options, size, nr_cpus);
   if (options.like !== undefined) layOutLike(k, options.like);
   else {
-    layOut(k, cma, movablecore);
+    layOut(k, size.cma, size.movablecore, size.nodes);
     calculate_min_free_kbytes(k);
     setup_per_zone_wmarks(k);
     if (hugepage_flags_enabled(k)) set_recommended_min_free_kbytes(k);
   }
-  setup_per_zone_lowmem_reserve(k.nodes[0]!);
+  for (const node of k.nodes) setup_per_zone_lowmem_reserve(node);
   build_zonelists(k);
   for (const z of k.zones) k.totalram_pages += z.managed_pages;
   const s = k.mem.section(ZERO_PFN);

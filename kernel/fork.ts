@@ -184,6 +184,8 @@ export function copy_process(k: Machine, parent: task_struct, clone: clone_args)
   const p = new task_struct(pid, clone.CLONE_THREAD ? parent.tgid : pid, parent.comm, mm);
   p.flags = parent.flags;
   p.pkru = parent.pkru;
+  p.mempolicy = parent.mempolicy;
+  p.il_prev = parent.il_prev;
   p.make_it_fail = parent.make_it_fail;
   p.files = clone.CLONE_FILES ? parent.files : dup_fd(parent.files);
   p.rlim = clone.CLONE_THREAD ? parent.rlim : [...parent.rlim];

@@ -43,7 +43,7 @@ import { vm_flags_test } from "../include/linux/vm_flags.js";
 import { PGFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { handle_pmd_fault } from "./huge_memory/fault.js";
-import { alloc_page } from "./page_alloc.js";
+import { alloc_page_vma } from "./page_alloc.js";
 import { pmd_huge, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
 import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
@@ -85,7 +85,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
     return 0;
   }
   if (anon_vma_prepare(k, vma) !== 0) return VM_FAULT_OOM;
-  const page = alloc_page(k, GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
+  const page = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE | __GFP_ZERO, vma, vmf.address);
   if (page === 0) return VM_FAULT_OOM;
   if (!pte_none(table, vmf.ptei)) {
     put_page(k, page);

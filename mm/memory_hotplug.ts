@@ -22,6 +22,7 @@ import { EINTR, EINVAL, ENOENT } from "../uapi/errno.js";
 import { init_per_zone_wmark_min } from "./memory_hotplug/online.js";
 import { alloc_migration_target, migrate_pages, putback_movable_pages } from "./migrate.js";
 import { del_page_from_free_list } from "./page_alloc/freelist.js";
+import { nodes_with_memory } from "./page_alloc/nodes.js";
 import { build_zonelists, zone_pcp_disable, zone_pcp_enable } from "./page_alloc/setup.js";
 import {
   MEMORY_OFFLINE,
@@ -69,16 +70,18 @@ function isolate_range(k: Machine, start: number, end: number, source: page_list
 }
 
 /**
- * Moves what can be moved of [start_pfn, end_pfn) to anywhere else: CMA and ZONE_MOVABLE included.
+ * Moves what can be moved of [start_pfn, end_pfn) to anywhere else, on another node if there is one: CMA and ZONE_MOVABLE
+ * included.
  * @kernel mm/memory_hotplug.c:do_migrate_range
- * @fidelity simplified: LRU pages only; targets on the same node
+ * @fidelity simplified: LRU pages only
  */
 function do_migrate_range(k: Machine, start_pfn: number, end_pfn: number): void {
   const source = new page_list();
   isolate_range(k, start_pfn, end_pfn, source);
   if (list_empty(source)) return;
   const nid = page_zone(k.mem, list_first(source)).node;
-  const mtc = { nid, gfp_mask: GFP_USER | __GFP_MOVABLE | __GFP_RETRY_MAYFAIL };
+  const others = nodes_with_memory(k) & ~(1 << nid);
+  const mtc = { nid, nmask: others || 1 << nid, gfp_mask: GFP_USER | __GFP_MOVABLE | __GFP_RETRY_MAYFAIL };
   const ret = migrate_pages(k, source, alloc_migration_target, null, mtc, MIGRATE_SYNC, MR_MEMORY_HOTPLUG);
   if (ret === 0) return;
   for (const pfn of list_pages(k.mem, source)) k.hooks.trace("dump_page", { pfn, ret, reason: "migration failure" });
@@ -153,7 +156,7 @@ function account_offline(k: Machine, z: zone, start_pfn: number, nr_pages: numbe
  * Empties a memory block and takes it out of use. Pages that cannot be moved now are tried again for ever: only a signal
  * or a page that can never move ends it.
  * @kernel mm/memory_hotplug.c:offline_pages
- * @fidelity simplified: one node, no hugetlb, nobody is notified; a loop without end throws
+ * @fidelity simplified: no hugetlb, nobody is notified; a loop without end throws
  * @returns 0; -EINVAL (holes in it, or several zones), -EBUSY (an unmovable page, or CMA), -EINTR
  */
 export function offline_pages(k: Machine, start_pfn: number, nr_pages: number, z: zone): number {

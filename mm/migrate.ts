@@ -58,7 +58,7 @@ export function putback_movable_pages(k: Machine, l: page_list): void {
 /**
  * Allocates a target as the caller of migrate_pages() wished; of the same order as the page.
  * @kernel mm/migrate.c:alloc_migration_target
- * @fidelity simplified: no hugetlb, no node mask
+ * @fidelity simplified: no hugetlb
  * @returns page frame, or 0
  */
 export function alloc_migration_target(k: Machine, page: number, mtc: migration_target_control): number {
@@ -68,7 +68,7 @@ export function alloc_migration_target(k: Machine, page: number, mtc: migration_
   let gfp_mask = mtc.gfp_mask;
   if (order > 0) gfp_mask = (gfp_mask & ~__GFP_RECLAIM) | GFP_TRANSHUGE;
   if (zone.idx === ZONE_MOVABLE) gfp_mask |= __GFP_HIGHMEM;
-  return __alloc_pages(k, gfp_mask | __GFP_COMP, order, nid);
+  return __alloc_pages(k, gfp_mask | __GFP_COMP, order, nid, mtc.nmask);
 }
 
 /** What one call of migrate_pages() counts. */

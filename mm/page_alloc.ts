@@ -21,14 +21,17 @@ import {
   set_compound_mapcount,
   set_compound_pincount,
 } from "../include/linux/mem_map.js";
-import { MAX_ORDER, MIGRATE_CMA, MIGRATE_MOVABLE, NULL_PFN, ZONE_NORMAL } from "../include/linux/mmzone.js";
+import { MAX_ORDER, MIGRATE_CMA, MIGRATE_MOVABLE, NULL_PFN, ZONE_NORMAL, type zone } from "../include/linux/mmzone.js";
+import type { policy_vma } from "../include/linux/mm_types.js";
 import { PG_head, PG_tail } from "../include/linux/page-flags.js";
 import { current_gfp_context } from "../include/linux/sched/mm.js";
 import type { Machine } from "../include/machine.js";
 import { should_fail_alloc_page } from "../lib/fault-inject.js";
+import { alloc_pages_by_policy, vma_alloc_folio } from "./mempolicy/alloc.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { reserve_highatomic_pageblock } from "./page_alloc/fallback.js";
 import { free_the_page } from "./page_alloc/free.js";
+import { node_zonelist, zone_statistics } from "./page_alloc/nodes.js";
 import { rmqueue } from "./page_alloc/rmqueue.js";
 import { __alloc_pages_slowpath } from "./page_alloc/slowpath.js";
 import { wmark_pages, zone_watermark_fast } from "./page_alloc/watermark.js";
@@ -100,6 +103,7 @@ export function get_page_from_freelist(
       }
       const pfn = rmqueue(k, z, order, alloc_flags, ac.migratetype);
       if (pfn === NULL_PFN) continue;
+      if (k.nodes.length > 1) zone_statistics(k, ac.zonelist[0]!, z, 1);
       prep_new_page(k, pfn, order, gfp_mask);
       if (alloc_flags & ALLOC_HIGHATOMIC) reserve_highatomic_pageblock(k, pfn, z);
       return pfn;
@@ -132,12 +136,14 @@ export function alloc_flags_nofragment(k: Machine, ac: alloc_context, gfp_mask: 
  * Allocates 2^order pages that lie together. Returns the first page frame, with one reference, or 0.
  * @kernel mm/page_alloc.c:__alloc_pages
  * @fidelity simplified: no memcg charge, no cpusets
+ * @param nodemask nodes, a bit each, that the pages may be on; 0 for any
  */
-export function __alloc_pages(k: Machine, gfp: number, order: number, preferred_nid = 0): number {
+export function __alloc_pages(k: Machine, gfp: number, order: number, preferred_nid = 0, nodemask = 0): number {
   if (order >= MAX_ORDER) return NULL_PFN;
   gfp = current_gfp_context(k, gfp);
   const highest_zoneidx = gfp_zone(gfp);
-  const zonelist = k.nodes[preferred_nid]!.node_zonelists[highest_zoneidx]!;
+  let zonelist: readonly zone[] = k.nodes[preferred_nid]!.node_zonelists[highest_zoneidx]!;
+  if (k.nodes.length > 1) zonelist = node_zonelist(k, gfp, preferred_nid, nodemask);
   const ac: alloc_context = { zonelist, highest_zoneidx, migratetype: gfp_migratetype(gfp) };
   if (should_fail_alloc_page(k, gfp, order)) return NULL_PFN;
   if (zonelist.length === 0) return NULL_PFN;
@@ -150,14 +156,27 @@ export function __alloc_pages(k: Machine, gfp: number, order: number, preferred_
   return pfn;
 }
 
-/** Allocates by the task's policy, which is always its own node. @kernel mm/mempolicy.c:alloc_pages @fidelity simplified: no mempolicy */
+/**
+ * Allocates as the task's policy says, or for want of one from this node.
+ * @kernel mm/mempolicy.c:alloc_pages
+ * @fidelity mirrored
+ */
 export function alloc_pages(k: Machine, gfp: number, order: number): number {
-  return __alloc_pages(k, gfp, order, 0);
+  return k.nodes.length === 1 ? __alloc_pages(k, gfp, order, 0) : alloc_pages_by_policy(k, gfp, order);
 }
 
 /** Allocates one page. @kernel include/linux/gfp.h:alloc_page @fidelity mirrored */
 export function alloc_page(k: Machine, gfp: number): number {
-  return __alloc_pages(k, gfp, 0, 0);
+  return k.nodes.length === 1 ? __alloc_pages(k, gfp, 0, 0) : alloc_pages_by_policy(k, gfp, 0);
+}
+
+/**
+ * Allocates one page for an address of a VMA, by the policy of the VMA.
+ * @kernel include/linux/gfp.h:alloc_page_vma
+ * @fidelity mirrored
+ */
+export function alloc_page_vma(k: Machine, gfp: number, vma: policy_vma, addr: number): number {
+  return k.nodes.length === 1 ? __alloc_pages(k, gfp, 0, 0) : vma_alloc_folio(k, gfp, 0, vma, addr, false);
 }
 
 /**

@@ -319,6 +319,21 @@ export function vma_address(vma: vm_area_struct, index: number, nr = 1): number 
   return (vma.vm_pgoff - index) >>> 0 < nr ? vma.vm_start : -1;
 }
 
+/**
+ * Where a page, or the first page of a huge one that it maps, would be in a VMA that can map it; -1 in any other.
+ * @kernel mm/rmap.c:page_address_in_vma
+ * @fidelity mirrored
+ * @param pfn page, or head of a huge page
+ */
+export function page_address_in_vma(k: Machine, pfn: number, vma: vm_area_struct): number {
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
+  if (owner === undefined || s.flags[i]! & PG_ksm) return -1;
+  if (owner.is_anon ? owner.root !== vma.anon_vma?.root : owner !== vma.vm_file?.f_mapping) return -1;
+  return vma_address(vma, s.index[i]!, folio_nr_pages(k.mem, pfn));
+}
+
 /** What a walk over a set goes through: its members now, whatever happens to the set meanwhile. */
 function steady<T>(set: ReadonlySet<T>): Iterable<T> {
   return set.size > 1 ? [...set] : set;

@@ -49,11 +49,12 @@ import {
   folio_unlock,
 } from "./filemap.js";
 import { maybe_unlock_mmap_for_io } from "./memory/cow.js";
-import { alloc_page } from "./page_alloc.js";
+import { alloc_page, alloc_page_vma } from "./page_alloc.js";
 import { vma_thp_gfp_mask } from "./huge_memory/policy.js";
 import { set_compound_flag } from "./rmap/compound.js";
 import { shmem_fallocate } from "./shmem/file.js";
 import { limit_gfp_mask, shmem_alloc_hugefolio, shmem_is_huge } from "./shmem/huge.js";
+import { shmem_get_policy, shmem_pseudo_place, shmem_set_policy } from "./shmem/policy.js";
 import { shmem_swapin_folio } from "./shmem/swap.js";
 import { shmem_evict_inode } from "./shmem/truncate.js";
 import { folio_add_lru, mark_page_accessed, put_page } from "./swap.js";
@@ -119,12 +120,20 @@ export function shmem_recalc_inode(k: Machine, i: inode): void {
   shmem_inode_unacct_blocks(k, info, freed);
 }
 
+/** @kernel mm/shmem.c:shmem_alloc_folio @fidelity mirrored */
+function shmem_alloc_folio(k: Machine, host: inode, index: number): number {
+  const at = shmem_pseudo_place(k, host, index);
+  return at === null
+    ? alloc_page(k, GFP_HIGHUSER_MOVABLE)
+    : alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, at.vma, at.address);
+}
+
 /** Allocates a page, or a huge one, and charges the file for it; or -errno. @kernel mm/shmem.c:shmem_alloc_and_acct_folio */
 function shmem_alloc_and_acct_folio(k: Machine, host: inode, index: number, huge_gfp: number): number {
   const info = SHMEM_I(host);
   const nr = huge_gfp === 0 ? 1 : HPAGE_PMD_NR;
   if (!shmem_inode_acct_block(k, info, nr)) return -ENOSPC;
-  const pfn = nr === 1 ? alloc_page(k, GFP_HIGHUSER_MOVABLE) : shmem_alloc_hugefolio(k, host, index, huge_gfp);
+  const pfn = nr === 1 ? shmem_alloc_folio(k, host, index) : shmem_alloc_hugefolio(k, host, index, huge_gfp);
   if (pfn === 0) {
     shmem_inode_unacct_blocks(k, info, nr);
     return -ENOMEM;
@@ -263,6 +272,8 @@ export const shmem_vm_ops: vm_operations_struct = {
   name: "shmem_vm_ops",
   fault: shmem_fault,
   map_pages: filemap_map_pages,
+  set_policy: shmem_set_policy,
+  get_policy: shmem_get_policy,
 };
 
 /** @kernel mm/shmem.c:vma_is_shmem */
@@ -325,6 +336,7 @@ export function shmem_file_setup(
     seals: F_SEAL_SEAL,
     falloc: null,
     fallocend: 0,
+    policies: [],
   };
   return new file(path, host, shmem_file_operations, FMODE_READ | FMODE_WRITE, true);
 }

@@ -13,7 +13,7 @@ import { PG_slab } from "../include/linux/page-flags.js";
 import { NR_SLAB_RECLAIMABLE } from "../include/linux/vmstat.js";
 import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
-import { __alloc_pages, __free_pages } from "./page_alloc.js";
+import { __free_pages, alloc_pages } from "./page_alloc.js";
 import { __mod_node_page_state } from "./vmstat.js";
 
 const SLAB_ORDER = 2;
@@ -47,10 +47,10 @@ function allocate_slab(k: Machine, c: kmem_cache, flags: number): boolean {
   let gfp = flags | __GFP_NOWARN | __GFP_NORETRY | __GFP_COMP | __GFP_RECLAIMABLE;
   if (gfp & __GFP_DIRECT_RECLAIM) gfp = (gfp | __GFP_NOMEMALLOC) & ~__GFP_RECLAIM;
   let order = SLAB_ORDER;
-  let pfn = __alloc_pages(k, gfp, order);
+  let pfn = alloc_pages(k, gfp, order);
   if (pfn === 0) {
     order = 0;
-    pfn = __alloc_pages(k, flags | __GFP_RECLAIMABLE, order);
+    pfn = alloc_pages(k, flags | __GFP_RECLAIMABLE, order);
     if (pfn === 0) return false;
   }
   page_set(k.mem, pfn, PG_slab);

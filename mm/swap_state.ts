@@ -3,7 +3,7 @@
 import { VM_BUG_ON } from "../include/linux/bug.js";
 import { __GFP_HIGH, __GFP_NOMEMALLOC, __GFP_NOWARN } from "../include/linux/gfp.js";
 import { folio_mapped, page_test, page_zone, PFN_SECTION_MASK, swap_entry_of } from "../include/linux/mem_map.js";
-import { _PAGE_SWP, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
+import { _PAGE_SWP, type policy_vma, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
 import {
   PG_dirty,
   PG_locked,
@@ -19,7 +19,7 @@ import { NR_FILE_PAGES, NR_SWAPCACHE, SWAP_RA, SWAP_RA_HIT } from "../include/li
 import type { Machine } from "../include/machine.js";
 import { ENOMEM } from "../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "./filemap.js";
-import { alloc_page } from "./page_alloc.js";
+import { alloc_page, alloc_page_vma } from "./page_alloc.js";
 import { swap_readpage } from "./page_io.js";
 import { pte_index } from "./pgtable.js";
 import { GFP_RECLAIM_MASK } from "./shmem.js";
@@ -152,6 +152,12 @@ export interface swapin_place {
   readonly table: pte_table | null;
 }
 
+/** By whose memory policy a page is allocated that is read from swap. */
+export interface policy_place {
+  readonly vma: policy_vma;
+  readonly address: number;
+}
+
 function swap_use_vma_readahead(k: Machine): boolean {
   return k.config.swap_vma_ra_enabled !== false && swap_state_of(k).nr_rotate_swap === 0;
 }
@@ -193,15 +199,21 @@ interface page_allocated {
 /**
  * The swap cache's page of a slot, referenced; a new one is locked and has to be read.
  * @kernel mm/swap_state.c:__read_swap_cache_async
- * @fidelity mirrored (no shadow entries, no memory policies)
+ * @fidelity mirrored (no shadow entries)
  * @returns 0 where nobody has the slot, or there is no memory
  */
-function __read_swap_cache_async(k: Machine, entry: swp_entry_t, gfp_mask: number, fresh: page_allocated): number {
+function __read_swap_cache_async(
+  k: Machine,
+  entry: swp_entry_t,
+  gfp_mask: number,
+  at: policy_place | null,
+  fresh: page_allocated,
+): number {
   fresh.yes = false;
   const there = swap_cache_get(k, entry);
   if (there !== 0) return there;
   if (__swap_count(k, entry) === 0 && swap_state_of(k).swap_slot_cache_enabled) return 0;
-  const pfn = alloc_page(k, gfp_mask);
+  const pfn = at === null ? alloc_page(k, gfp_mask) : alloc_page_vma(k, gfp_mask, at.vma, at.address);
   if (pfn === 0) return 0;
   if (swapcache_prepare(k, entry) !== 0) {
     put_page(k, pfn);
@@ -223,19 +235,26 @@ function __read_swap_cache_async(k: Machine, entry: swp_entry_t, gfp_mask: numbe
  * The swap cache's page of a slot, referenced and on its way in; 0 as above.
  * @kernel mm/swap_state.c:read_swap_cache_async
  * @fidelity mirrored
+ * @param at where it is wanted, null for no mapping
  * @param synchronous read before this returns, on any device
  */
-export function read_swap_cache_async(k: Machine, entry: swp_entry_t, gfp_mask: number, synchronous: boolean): number {
+export function read_swap_cache_async(
+  k: Machine,
+  entry: swp_entry_t,
+  gfp_mask: number,
+  at: policy_place | null,
+  synchronous: boolean,
+): number {
   const fresh: page_allocated = { yes: false };
-  const pfn = __read_swap_cache_async(k, entry, gfp_mask, fresh);
+  const pfn = __read_swap_cache_async(k, entry, gfp_mask, at, fresh);
   if (fresh.yes) swap_readpage(k, pfn, synchronous);
   return pfn;
 }
 
 /** Reads a page ahead, or the one that is wanted. */
-function read_ahead(k: Machine, entry: swp_entry_t, gfp_mask: number, wanted: boolean): void {
+function read_ahead(k: Machine, entry: swp_entry_t, gfp_mask: number, at: policy_place | null, wanted: boolean): void {
   const fresh: page_allocated = { yes: false };
-  const pfn = __read_swap_cache_async(k, entry, gfp_mask, fresh);
+  const pfn = __read_swap_cache_async(k, entry, gfp_mask, at, fresh);
   if (pfn === 0) return;
   if (fresh.yes) {
     swap_readpage(k, pfn, false);
@@ -277,16 +296,21 @@ function swapin_nr_pages(k: Machine, offset: number): number {
  * @kernel mm/swap_state.c:swap_cluster_readahead
  * @fidelity mirrored
  */
-export function swap_cluster_readahead(k: Machine, entry: swp_entry_t, gfp_mask: number): number {
+export function swap_cluster_readahead(
+  k: Machine,
+  entry: swp_entry_t,
+  gfp_mask: number,
+  at: policy_place | null,
+): number {
   const offset = swp_offset(entry);
   const mask = swapin_nr_pages(k, offset) - 1;
-  if (mask === 0) return read_swap_cache_async(k, entry, gfp_mask, true);
+  if (mask === 0) return read_swap_cache_async(k, entry, gfp_mask, at, true);
   const si = get_swap_device(k, entry)!;
   const start_offset = Math.max(offset & ~mask, 1);
   const end_offset = Math.min(offset | mask, si.max - 1);
-  for (let o = start_offset; o <= end_offset; o++) read_ahead(k, swp_entry(si.type, o), gfp_mask, o === offset);
+  for (let o = start_offset; o <= end_offset; o++) read_ahead(k, swp_entry(si.type, o), gfp_mask, at, o === offset);
   lru_add_drain(k);
-  return read_swap_cache_async(k, entry, gfp_mask, false);
+  return read_swap_cache_async(k, entry, gfp_mask, at, false);
 }
 
 /** The pages around an address that are to be read, as entries of its table: [start, end); null for it alone. */
@@ -315,15 +339,15 @@ function swap_ra_info(k: Machine, { vma, address }: swapin_place): { start: numb
  */
 function swap_vma_readahead(k: Machine, fentry: swp_entry_t, gfp_mask: number, place: swapin_place): number {
   const ra = swap_ra_info(k, place);
-  if (ra === null) return read_swap_cache_async(k, fentry, gfp_mask, true);
+  if (ra === null) return read_swap_cache_async(k, fentry, gfp_mask, place, true);
   const t = place.table!;
   const wanted = pte_index(place.address);
   for (let i = ra.start; i < ra.end; i++) {
     if (!(t.flags[i]! & _PAGE_SWP) || non_swap_entry(t.pfn[i]!)) continue;
-    read_ahead(k, t.pfn[i]!, gfp_mask, i === wanted);
+    read_ahead(k, t.pfn[i]!, gfp_mask, place, i === wanted);
   }
   lru_add_drain(k);
-  return read_swap_cache_async(k, fentry, gfp_mask, false);
+  return read_swap_cache_async(k, fentry, gfp_mask, place, false);
 }
 
 /**
@@ -335,5 +359,5 @@ function swap_vma_readahead(k: Machine, fentry: swp_entry_t, gfp_mask: number, p
  */
 export function swapin_readahead(k: Machine, entry: swp_entry_t, gfp_mask: number, place: swapin_place): number {
   if (swap_use_vma_readahead(k)) return swap_vma_readahead(k, entry, gfp_mask, place);
-  return swap_cluster_readahead(k, entry, gfp_mask);
+  return swap_cluster_readahead(k, entry, gfp_mask, place);
 }

@@ -31,7 +31,9 @@ export function vmstat_show(k: Machine): string {
   const lines: string[] = [];
   const { thresh, bg_thresh } = global_dirty_limits(k);
   zone_stat_names.forEach((name, item) => lines.push(`${name} ${global_zone_page_state(k, item)}`));
-  numa_stat_names.forEach((name) => lines.push(`${name} 0`));
+  numa_stat_names.forEach((name, item) => {
+    lines.push(`${name} ${k.zones.reduce((sum, z) => sum + z.vm_numa_event[item]!, 0)}`);
+  });
   node_stat_names.forEach((name, item) => {
     lines.push(`${name} ${printed_node_stat(item, global_node_page_state(k, item))}`);
   });

@@ -50,7 +50,7 @@ function show_zone(k: Machine, node: pglist_data, idx: number): string {
   out += sizes(z);
   if (z === undefined) return out + "\n";
   zone_stat_names.forEach((name, item) => (out += `\n      ${name.padEnd(12)} ${z.vm_stat[item]!}`));
-  for (const name of numa_stat_names) out += `\n      ${name.padEnd(12)} 0`;
+  numa_stat_names.forEach((name, item) => (out += `\n      ${name.padEnd(12)} ${z.vm_numa_event[item]!}`));
   out += "\n  pagesets";
   z.pageset.forEach((pcp, cpu) => {
     out += `\n    cpu: ${cpu}\n              count: ${pcp.count}\n              high:  ${pcp.high}`;

@@ -5,6 +5,7 @@ import { would_wait } from "./bug.js";
 import type { xarray } from "../../lib/xarray.js";
 import type { Machine } from "../machine.js";
 import type { page_owner } from "./mem_map.js";
+import type { sp_node } from "./mempolicy.js";
 import type { vm_area_struct } from "./mm_types.js";
 import type { vm_flags_t } from "./vm_flags.js";
 
@@ -41,6 +42,8 @@ export interface shmem_inode_info {
   falloc: { start: number; end: number } | null;
   /** Page offset up to which fallocate() promised pages, even behind the end. */
   fallocend: number;
+  /** Memory policies of its ranges, by start. */
+  policies: readonly sp_node[];
 }
 
 export class inode {

@@ -13,5 +13,7 @@ export type free_page_t<T> = (k: Machine, page: number, priv: T) => void;
 export interface migration_target_control {
   /** Node, or -1 for the page's own. */
   readonly nid: number;
+  /** Nodes that it may be on, a bit each; any where it is left out. */
+  readonly nmask?: number;
   readonly gfp_mask: number;
 }

@@ -52,7 +52,13 @@ export interface vm_operations_struct {
   page_mkwrite?(k: Machine, vmf: vm_fault): vm_fault_t;
   /** Maps pages that are in the cache around a read fault, at page offsets start_pgoff … end_pgoff. */
   map_pages?(k: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): vm_fault_t;
+  /** Policies that belong to what is mapped rather than to the mapping. */
+  set_policy?(vma: vm_area_struct, policy: mempolicy | null): void;
+  get_policy?(vma: policy_vma, addr: number): mempolicy | null;
 }
+
+/** What of a VMA a memory policy looks at. */
+export type policy_vma = Pick<vm_area_struct, "vm_policy" | "vm_pgoff" | "vm_start" | "vm_ops" | "vm_file">;
 
 /** What a VMA keeps of reading swap ahead. @kernel mm/swap_state.c:SWAP_RA_VAL */
 export interface swap_ra {

@@ -37,6 +37,8 @@ export const LRU_ACTIVE_FILE = 3;
 export const LRU_UNEVICTABLE = 4;
 export const NR_LRU_LISTS = 5;
 
+export const NR_VM_NUMA_EVENT_ITEMS = 6;
+
 /** No page: ends a list, and stands where C has NULL for a page. Page frame 0 is never handed out. */
 export const NULL_PFN = 0;
 
@@ -98,6 +100,8 @@ export class zone {
   readonly pageset: per_cpu_pages[] = [];
   /** Zone counters, by zone_stat_item of include/linux/vmstat.ts. */
   readonly vm_stat: Int32Array;
+  /** NUMA events, by numa_stat_item of include/linux/vmstat.ts; counted where there are two nodes. */
+  readonly vm_numa_event = new Float64Array(NR_VM_NUMA_EVENT_ITEMS);
   nr_reserved_highatomic = 0;
   nr_isolate_pageblock = 0;
   compact_considered = 0;
@@ -136,6 +140,8 @@ export class pglist_data {
   readonly node_zones: (zone | undefined)[] = [undefined, undefined, undefined, undefined];
   /** For each highest zone index: the zones to try, best first. */
   readonly node_zonelists: zone[][] = [[], [], [], []];
+  /** The same with the zones of this node alone: for __GFP_THISNODE. @kernel ZONELIST_NOFALLBACK */
+  readonly nofallback_zonelists: zone[][] = [[], [], [], []];
   readonly __lruvec = new lruvec();
   /** Node counters, by node_stat_item of include/linux/vmstat.ts. */
   readonly vm_stat: Int32Array;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Tasks and their PF_ flags (include/linux/sched.h, uapi/asm-generic/resource.h). */
 import type { file } from "./fs.js";
+import type { mempolicy } from "./mempolicy.js";
 import type { mm_struct } from "./mm_types.js";
 
 export const PF_EXITING = 0x00000004;
@@ -49,6 +50,9 @@ export class task_struct {
   fatal_signal = 0;
   /** Protection-key rights register (x86): two bits a key. */
   pkru = 0x55555554;
+  /** Its memory policy, null for the default; and the node that interleaving took last. */
+  mempolicy: mempolicy | null = null;
+  il_prev = 0;
   exited = false;
   /** The OOM killer has chosen it: it may use reserves to die. @kernel signal->oom_mm */
   oom_victim = false;

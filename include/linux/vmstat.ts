@@ -29,7 +29,13 @@ export const zone_stat_names = [
   "nr_free_cma",
 ] as const;
 
-/** Of each zone; not counted. */
+/** Of each zone. */
+export const NUMA_HIT = 0;
+export const NUMA_MISS = 1;
+export const NUMA_FOREIGN = 2;
+export const NUMA_INTERLEAVE_HIT = 3;
+export const NUMA_LOCAL = 4;
+export const NUMA_OTHER = 5;
 export const numa_stat_names = [
   "numa_hit",
   "numa_miss",

@@ -27,48 +27,116 @@ export const LOW_RESERVED = 256;
 /** Of these, the page frames that are no memory: the EBDA's page, video memory and ROMs. */
 const LOW_HOLE = 97;
 
-/** Page frames [start, end) of each zone, by zone index; undefined where the machine has no such zone. */
-type Ranges = ([number, number] | undefined)[];
+/** Page frames [start, end). */
+type Range = readonly [start: number, end: number];
 
-/** Pages of ZONE_MOVABLE, which is at the top and takes from the highest zone alone. @kernel mm/page_alloc.c:find_zone_movable_pfns_for_nodes */
-function movableStart(max_pfn: number, movablecore: number, ranges: Ranges): number {
-  if (movablecore === 0) return max_pfn;
-  const total = max_pfn - 1;
-  const movable = Math.min(total, Math.ceil(movablecore / MAX_ORDER_NR_PAGES) * MAX_ORDER_NR_PAGES);
-  if (movable === total) throw new BootError("movablecore leaves no memory for the kernel");
-  const highest = ranges[ZONE_NORMAL] ?? ranges[ZONE_DMA32] ?? ranges[ZONE_DMA]!;
-  const start = Math.max(1 + total - movable, highest[0]);
-  return Math.ceil(start / MAX_ORDER_NR_PAGES) * MAX_ORDER_NR_PAGES;
-}
+/** Page frames of each zone of a node, by zone index; undefined where the node has no such zone. */
+type Ranges = (Range | undefined)[];
 
-/** Where zones lie in a machine of so many page frames. `movablecore` is pages. */
-export function zoneRanges(max_pfn: number, movablecore: number): Ranges {
+/** Page frames of each zone, wherever they are. @kernel mm/page_alloc.c:arch_zone_lowest_possible_pfn */
+function archZones(max_pfn: number): Ranges {
   const ranges: Ranges = [[1, Math.min(DMA_END, max_pfn)], undefined, undefined, undefined];
   if (max_pfn > DMA_END) ranges[ZONE_DMA32] = [DMA_END, Math.min(DMA32_END, max_pfn)];
   if (max_pfn > DMA32_END) ranges[ZONE_NORMAL] = [DMA32_END, max_pfn];
-  const movable = movableStart(max_pfn, movablecore, ranges);
-  if (movable >= max_pfn) return ranges;
-  for (const i of [ZONE_DMA, ZONE_DMA32, ZONE_NORMAL]) {
-    const r = ranges[i];
-    if (r === undefined) continue;
-    if (r[0] >= movable) ranges[i] = undefined;
-    else if (r[1] > movable) r[1] = movable;
-  }
-  ranges[ZONE_MOVABLE] = [movable, max_pfn];
   return ranges;
 }
 
+/** Where ZONE_MOVABLE begins on each node: the rest, which the kernel may use, is spread as evenly as it goes. */
+class MovablePlan {
+  private readonly memory: readonly (readonly Range[])[];
+  /** Lowest page frame that may be movable. */
+  private readonly usable_startpfn: number;
+  private required_kernelcore: number;
+  readonly zone_movable_pfn: number[];
+
+  constructor(memory: readonly (readonly Range[])[], usable_startpfn: number, kernelcore: number) {
+    this.memory = memory;
+    this.usable_startpfn = usable_startpfn;
+    this.required_kernelcore = kernelcore;
+    this.zone_movable_pfn = memory.map(() => 0);
+    for (let nodes = memory.length; ;) {
+      let share = Math.floor(kernelcore / nodes);
+      for (let nid = 0; nid < memory.length; nid++) {
+        if (this.required_kernelcore < share) share = Math.floor(this.required_kernelcore / nodes);
+        this.take(nid, share);
+      }
+      nodes--;
+      kernelcore = this.required_kernelcore;
+      if (nodes === 0 || kernelcore <= nodes) break;
+    }
+  }
+
+  /** Gives the kernel so many pages of a node, lowest first, and pages that cannot be movable whatever it asks for. */
+  private take(nid: number, remaining: number): void {
+    for (const [from, end] of this.memory[nid]!) {
+      let start = Math.max(from, this.zone_movable_pfn[nid]!);
+      if (start >= end) continue;
+      if (start < this.usable_startpfn) {
+        const kernel = Math.min(end, this.usable_startpfn) - start;
+        remaining -= Math.min(kernel, remaining);
+        this.required_kernelcore -= Math.min(kernel, this.required_kernelcore);
+        start += kernel;
+      }
+      const size = Math.min(end - start, remaining);
+      this.zone_movable_pfn[nid] = start + size;
+      this.required_kernelcore -= Math.min(this.required_kernelcore, size);
+      remaining -= size;
+      if (remaining === 0 && start < end) break;
+    }
+  }
+}
+
+/** First page frame of each node's ZONE_MOVABLE, the end of the node for none. @kernel mm/page_alloc.c:find_zone_movable_pfns_for_nodes */
+function movableStarts(nodes: readonly Range[], movablecore: number, zones: Ranges): number[] {
+  if (movablecore === 0) return nodes.map(([, end]) => end);
+  const hole: Range = [LOW_RESERVED - LOW_HOLE, LOW_RESERVED];
+  const memory = nodes.map(([start, end]): Range[] =>
+    start < hole[0] && end >= DMA_END
+      ? [
+          [start, hole[0]],
+          [hole[1], end],
+        ]
+      : [[start, end]],
+  );
+  const total = memory.flat().reduce((n, [start, end]) => n + end - start, 0);
+  const movable = Math.ceil(movablecore / MAX_ORDER_NR_PAGES) * MAX_ORDER_NR_PAGES;
+  if (movable >= total) throw new BootError("movablecore leaves no memory for the kernel");
+  const highest = zones[ZONE_NORMAL] ?? zones[ZONE_DMA32] ?? zones[ZONE_DMA]!;
+  const plan = new MovablePlan(memory, highest[0], total - movable);
+  return nodes.map(([, end], nid) => {
+    const start = Math.ceil(plan.zone_movable_pfn[nid]! / MAX_ORDER_NR_PAGES) * MAX_ORDER_NR_PAGES;
+    return Math.min(start, end);
+  });
+}
+
+/** Where the zones of a node lie whose movable memory begins at `movable`. */
+function zoneRanges([start, end]: Range, movable: number, zones: Ranges): Ranges {
+  const cut = zones.map((r): Range | undefined => {
+    const from = Math.max(r?.[0] ?? end, start);
+    const to = Math.min(r?.[1] ?? 0, movable);
+    return from < to ? [from, to] : undefined;
+  });
+  if (movable < end) cut[ZONE_MOVABLE] = [movable, end];
+  return cut;
+}
+
 /** Where the CMA area of so many pages goes: above 4 GiB if it fits there, else at the top. @kernel mm/cma.c:cma_declare_contiguous_nid */
-function cmaBase(max_pfn: number, count: number): number {
-  if (max_pfn >= DMA32_END + count) return DMA32_END;
-  return Math.floor((max_pfn - count) / pageblock_nr_pages) * pageblock_nr_pages;
+function cmaBase(nodes: readonly Range[], count: number): number {
+  if (nodes.at(-1)![1] >= DMA32_END + count) {
+    for (const [start, end] of nodes) {
+      const base = Math.max(start, DMA32_END);
+      if (base + count <= end) return base;
+    }
+  }
+  const bases = nodes.map(([, end]) => Math.floor((end - count) / pageblock_nr_pages) * pageblock_nr_pages);
+  return bases.findLast((base, nid) => base >= nodes[nid]![0]) ?? bases.at(-1)!;
 }
 
 /** Puts a zone of these page frames into a machine. */
-export function addZone(k: Machine, idx: number, start: number, end: number): zone {
-  const z = new zone(idx, 0, start, end - start, NR_VM_ZONE_STAT_ITEMS);
+export function addZone(k: Machine, idx: number, start: number, end: number, nid = 0): zone {
+  const z = new zone(idx, nid, start, end - start, NR_VM_ZONE_STAT_ITEMS);
   const at = k.zones.push(z) - 1;
-  k.nodes[0]!.node_zones[idx] = z;
+  k.nodes[nid]!.node_zones[idx] = z;
   const first = Math.floor(start / pageblock_nr_pages);
   const last = Math.ceil(end / pageblock_nr_pages);
   k.mem.pageblock_zone.fill(at, first, last);
@@ -104,31 +172,46 @@ export function markUsed(k: Machine, from: number, to: number): void {
   }
 }
 
-/** Lays out zones and CMA and frees all memory but the first pages. Sizes are pages. */
-export function layOut(k: Machine, cma: number, movablecore: number): void {
+/** Makes a zone and frees what of it is neither reserved nor the CMA area, [base, base + count). */
+function layOutZone(k: Machine, idx: number, nid: number, [start, end]: Range, reserved: number, cma: Range): void {
+  const z = addZone(k, idx, start, end, nid);
+  const from = Math.max(start, reserved);
+  if (start < reserved && reserved === LOW_RESERVED) z.present_pages -= LOW_HOLE;
+  z.managed_pages = end - from;
+  const [base, last] = cma;
+  const inside = base >= start && last <= end;
+  if (base < end && last > start && !inside) {
+    throw new BootError(`the CMA area of ${(last - base) / 256} MiB would not lie in one zone`);
+  }
+  if (last === base || !inside) {
+    freeRange(k, z, from, end, MIGRATE_MOVABLE);
+    return;
+  }
+  cma_init_reserved_mem(k, z, base, last - base, "reserved");
+  freeRange(k, z, from, base, MIGRATE_MOVABLE);
+  freeRange(k, z, base, last, MIGRATE_CMA);
+  freeRange(k, z, last, end, MIGRATE_MOVABLE);
+}
+
+/** Lays out nodes, zones and CMA and frees all memory but the first pages. Sizes are pages, `nodes` those of each node. */
+export function layOut(k: Machine, cma: number, movablecore: number, nodes: readonly number[]): void {
   const { max_pfn } = k.mem;
+  const spans: Range[] = [];
+  for (const pages of nodes) {
+    const start = spans.at(-1)?.[1] ?? 0;
+    spans.push([start, start + pages]);
+  }
   const count = Math.ceil(cma / pageblock_nr_pages) * pageblock_nr_pages;
-  const base = count > 0 ? cmaBase(max_pfn, count) : max_pfn;
+  const base = count > 0 ? cmaBase(spans, count) : max_pfn;
   const reserved = max_pfn >= DMA_END ? LOW_RESERVED : 2;
   if (base < reserved) throw new BootError(`the CMA area of ${count / 256} MiB does not fit into ${max_pfn / 256} MiB`);
   markUsed(k, 0, reserved);
-  zoneRanges(max_pfn, movablecore).forEach((r, idx) => {
-    if (r === undefined) return;
-    const z = addZone(k, idx, r[0], r[1]);
-    const from = Math.max(r[0], reserved);
-    if (r[0] < reserved && reserved === LOW_RESERVED) z.present_pages -= LOW_HOLE;
-    z.managed_pages = r[1] - from;
-    const inside = base >= r[0] && base + count <= r[1];
-    if (base < r[1] && base + count > r[0] && !inside) {
-      throw new BootError(`the CMA area of ${count / 256} MiB would not lie in one zone`);
-    }
-    if (count === 0 || !inside) {
-      freeRange(k, z, from, r[1], MIGRATE_MOVABLE);
-      return;
-    }
-    cma_init_reserved_mem(k, z, base, count, "reserved");
-    freeRange(k, z, from, base, MIGRATE_MOVABLE);
-    freeRange(k, z, base, base + count, MIGRATE_CMA);
-    freeRange(k, z, base + count, r[1], MIGRATE_MOVABLE);
+  const zones = archZones(max_pfn);
+  spans[0] = [1, spans[0]![1]];
+  const movable = movableStarts(spans, movablecore, zones);
+  spans.forEach((span, nid) => {
+    zoneRanges(span, movable[nid]!, zones).forEach((r, idx) => {
+      if (r !== undefined) layOutZone(k, idx, nid, r, reserved, [base, base + count]);
+    });
   });
 }

@@ -43,6 +43,8 @@ export interface BootOptions {
   /** Bytes of ZONE_MOVABLE (movablecore=); rounded up to 4 MiB. */
   readonly movablecore?: number;
   readonly cpus?: number;
+  /** How many nodes (1 or 2) share the memory, or the bytes that each has: multiples of 4 MiB. CPUs are spread evenly. */
+  readonly nodes?: number | readonly number[];
   /** A name that arch/index.ts knows; default x86_64. */
   readonly arch?: string;
   readonly config?: Partial<Config>;

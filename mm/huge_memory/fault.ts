@@ -119,7 +119,7 @@ function do_huge_pmd_anonymous_page(k: Machine, vma: vm_area_struct, address: nu
   if (vma.vm_userfaultfd_ctx !== null) handle_userfault();
   const zero = k.config.mm_forbids_zeropage !== true && (k.config.thp_use_zero_page ?? true);
   if (!(flags & FAULT_FLAG_WRITE) && zero) return map_huge_zero_page(k, vma, haddr);
-  const page = vma_alloc_hugepage(k, vma_thp_gfp_mask(k, vma));
+  const page = vma_alloc_hugepage(k, vma_thp_gfp_mask(k, vma), vma, haddr);
   if (page === 0) {
     count_vm_event(k, THP_FAULT_FALLBACK);
     return VM_FAULT_FALLBACK;

@@ -16,11 +16,12 @@ import {
   VM_STACK_INCOMPLETE_SETUP,
   vma_is_anonymous,
 } from "../../include/linux/mm.js";
-import type { vm_area_struct } from "../../include/linux/mm_types.js";
+import type { policy_vma, vm_area_struct } from "../../include/linux/mm_types.js";
 import { MMF_DISABLE_THP } from "../../include/linux/sched/coredump.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_all, vm_flags_test, type vm_flags_t } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
+import { vma_alloc_folio } from "../mempolicy/alloc.js";
 import { alloc_pages } from "../page_alloc.js";
 import { shmem_is_huge } from "../shmem/huge.js";
 
@@ -110,9 +111,11 @@ export function vma_thp_gfp_mask(k: Machine, vma: vm_area_struct | null): number
  * Allocates a huge page for user memory: with CONFIG_NUMA first from this node only, without trying hard, then as
  * `gfp` says if it may reclaim. 0 when there is none.
  * @kernel mm/mempolicy.c:vma_alloc_folio
- * @fidelity simplified: of order 9, by the default policy
+ * @fidelity mirrored: of order 9
+ * @param vma whose policy counts at `addr`; null where there is one node
  */
-export function vma_alloc_hugepage(k: Machine, gfp: number): number {
+export function vma_alloc_hugepage(k: Machine, gfp: number, vma: policy_vma | null, addr: number): number {
+  if (k.nodes.length > 1) return vma_alloc_folio(k, gfp, HPAGE_PMD_ORDER, vma, addr, true);
   if (!k.config.NUMA) return alloc_pages(k, gfp, HPAGE_PMD_ORDER);
   const page = alloc_pages(k, gfp | __GFP_THISNODE | __GFP_NORETRY, HPAGE_PMD_ORDER);
   return page !== 0 || !(gfp & __GFP_DIRECT_RECLAIM) ? page : alloc_pages(k, gfp, HPAGE_PMD_ORDER);

@@ -71,13 +71,19 @@ function target_node(k: Machine, cc: collapse_control): number {
   return best;
 }
 
+/** All nodes that have as many: the huge page may be on no other. @kernel mm/khugepaged.c:collapse_control.alloc_nmask */
+function alloc_nmask(k: Machine, cc: collapse_control): number {
+  const most = cc.node_load[target_node(k, cc)] ?? 0;
+  return k.nodes.reduce((mask, { node_id }) => mask | ((cc.node_load[node_id] ?? 0) === most ? 1 << node_id : 0), 0);
+}
+
 /**
  * Allocates the huge page; 0 when there is none.
  * @kernel mm/khugepaged.c:alloc_charge_hpage
- * @fidelity simplified: khugepaged may defragment, as is the default; no memory cgroups; ties go to the first node
+ * @fidelity simplified: khugepaged may defragment, as is the default; no memory cgroups
  */
 export function alloc_charge_hpage(k: Machine, cc: collapse_control): number {
-  const page = __alloc_pages(k, GFP_TRANSHUGE, HPAGE_PMD_ORDER, target_node(k, cc));
+  const page = __alloc_pages(k, GFP_TRANSHUGE, HPAGE_PMD_ORDER, target_node(k, cc), alloc_nmask(k, cc));
   count_vm_event(k, page === 0 ? THP_COLLAPSE_ALLOC_FAILED : THP_COLLAPSE_ALLOC);
   return page;
 }

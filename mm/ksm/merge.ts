@@ -6,7 +6,6 @@ import {
   page_mapcount,
   page_ref_count,
   page_set,
-  page_owner_of,
   PageAnon,
   PFN_SECTION_MASK,
 } from "../../include/linux/mem_map.js";
@@ -15,20 +14,25 @@ import {
   _PAGE_PROTNONE,
   _PAGE_RW,
   _PAGE_SPECIAL,
-  type anon_vma,
   MM_ANONPAGES,
   type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import { mmap_read_lock, mmap_read_unlock } from "../../include/linux/mmap_lock.js";
-import { PG_anon_exclusive, PG_dirty, PG_head, PG_ksm, PG_swapcache, PG_tail } from "../../include/linux/page-flags.js";
+import { PG_anon_exclusive, PG_dirty, PG_head, PG_swapcache, PG_tail } from "../../include/linux/page-flags.js";
 import type { Machine } from "../../include/machine.js";
 import { EFAULT } from "../../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "../filemap.js";
 import { split_huge_page } from "../huge_memory/split.js";
 import { set_page_dirty } from "../page-writeback.js";
 import { pte_index, pte_offset, pte_present, set_pte, vm_page_prot } from "../pgtable.js";
-import { page_add_anon_rmap, page_remove_rmap, page_try_share_anon_rmap, RMAP_NONE, vma_address } from "../rmap.js";
+import {
+  page_add_anon_rmap,
+  page_address_in_vma,
+  page_remove_rmap,
+  page_try_share_anon_rmap,
+  RMAP_NONE,
+} from "../rmap.js";
 import { get_page, mark_page_accessed, put_page } from "../swap.js";
 import { break_cow, find_mergeable_vma } from "./break.js";
 import { content_of, remove_rmap_item_from_tree, set_page_stable_node } from "./stable.js";
@@ -41,13 +45,9 @@ interface mapped_at {
   readonly address: number;
 }
 
-/** The entry of an anonymous page in a VMA that its own offset leads to. @kernel mm/rmap.c:page_address_in_vma, page_vma_mapped_walk */
+/** The entry of an anonymous page in a VMA that its own offset leads to. @kernel mm/page_vma_mapped.c:page_vma_mapped_walk */
 function entry_of(k: Machine, vma: vm_area_struct, page: number): mapped_at | undefined {
-  const s = k.mem.section(page);
-  const i = page & PFN_SECTION_MASK;
-  if (s.flags[i]! & PG_ksm || vma.anon_vma === null) return undefined;
-  if ((page_owner_of(k.mem, page) as anon_vma).root !== vma.anon_vma.root) return undefined;
-  const address = vma_address(vma, s.index[i]!);
+  const address = page_address_in_vma(k, page, vma);
   const table = address < 0 ? undefined : pte_offset(vma.vm_mm, address);
   if (table === undefined) return undefined;
   const at = pte_index(address);

@@ -7,7 +7,7 @@ import type { anon_vma, vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_dirty, PG_ksm, PG_locked, PG_uptodate } from "../../include/linux/page-flags.js";
 import { KSM_SWPIN_COPY } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { alloc_page } from "../page_alloc.js";
+import { alloc_page_vma } from "../page_alloc.js";
 import { count_vm_event } from "../vmstat.js";
 import { KSM_RUN_UNMERGE, ksm_state_of } from "./state.js";
 import { content_of, page_stable_node, set_page_stable_node } from "./stable.js";
@@ -64,7 +64,7 @@ function need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: num
  */
 export function ksm_might_need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): number {
   if (!need_to_copy(k, pfn, vma, address) || !page_test(k.mem, pfn, PG_uptodate)) return pfn;
-  const copy = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+  const copy = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, vma, address);
   if (copy === 0) return 0;
   const s = k.mem.section(copy);
   const i = copy & PFN_SECTION_MASK;

@@ -11,12 +11,12 @@ import { end_swap_reads } from "../page_io.js";
 import { next_pmd } from "../pagewalk.js";
 import { pte_index } from "../pgtable.js";
 import { lru_add_drain, put_page } from "../swap.js";
-import { read_swap_cache_async } from "../swap_state.js";
+import { type policy_place, read_swap_cache_async } from "../swap_state.js";
 
 /** Reads one slot into the swap cache. */
-function read_slot(k: Machine, entry: swp_entry_t): void {
+function read_slot(k: Machine, entry: swp_entry_t, at: policy_place | null): void {
   if (non_swap_entry(entry)) return;
-  const pfn = read_swap_cache_async(k, entry, GFP_HIGHUSER_MOVABLE, false);
+  const pfn = read_swap_cache_async(k, entry, GFP_HIGHUSER_MOVABLE, at, false);
   if (pfn !== 0) put_page(k, pfn);
 }
 
@@ -34,7 +34,8 @@ function swapin_walk(k: Machine, vma: vm_area_struct, start: number, end: number
       if (t === undefined) continue;
       const to = pte_index(Math.min(end, (key + 1) * PMD_SIZE) - 1);
       for (let i = pte_index(Math.max(start, key * PMD_SIZE)); i <= to; i++) {
-        if (t.flags[i]! & _PAGE_SWP) read_slot(k, t.pfn[i]!);
+        const address = key * PMD_SIZE + i * PAGE_SIZE;
+        if (t.flags[i]! & _PAGE_SWP) read_slot(k, t.pfn[i]!, { vma, address });
       }
     }
   }
@@ -51,7 +52,7 @@ function force_shm_swapin_readahead(k: Machine, vma: vm_area_struct, start: numb
   const { i_pages } = vma.vm_file!.f_mapping;
   const last = linear_page_index(vma, end + PAGE_SIZE - 1);
   i_pages.forEach(linear_page_index(vma, start), Math.min(last, 2 ** 32 - 1), (_index, value) => {
-    if (xa_is_value(value)) read_slot(k, xa_to_value(value));
+    if (xa_is_value(value)) read_slot(k, xa_to_value(value), null);
   });
   end_swap_reads(k);
   lru_add_drain(k);

@@ -35,7 +35,7 @@ import { non_swap_entry } from "../../include/linux/swapops.js";
 import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import { ENOMEM } from "../../uapi/errno.js";
 import { copy_huge_pmd } from "../huge_memory/pmd.js";
-import { alloc_page } from "../page_alloc.js";
+import { alloc_page_vma } from "../page_alloc.js";
 import { pmd_alloc, pte_alloc, pte_index, pte_offset, pte_present, set_pte, vm_page_prot } from "../pgtable.js";
 import { page_add_new_anon_rmap, page_try_dup_anon_rmap } from "../rmap.js";
 import { swap_duplicate } from "../swapfile.js";
@@ -58,7 +58,7 @@ function copy_present_page(
   addr: number,
   pfn: number,
 ): boolean {
-  const page = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+  const page = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, dst_vma, addr);
   if (page === 0) return false;
   const s = k.mem.section(page);
   s.content[page & PFN_SECTION_MASK] = k.mem.section(pfn).content[pfn & PFN_SECTION_MASK]!;

@@ -39,7 +39,7 @@ import {
 import { vm_flags_all, vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
 import { COW_KSM, PGREUSE } from "../../include/linux/vmstat.js";
 import { folio_lock, folio_trylock, folio_unlock } from "../filemap.js";
-import { alloc_page } from "../page_alloc.js";
+import { alloc_page_vma } from "../page_alloc.js";
 import { set_pte, vm_page_prot } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap } from "../rmap.js";
 import { folio_free_swap } from "../swapfile.js";
@@ -89,7 +89,8 @@ function wp_page_reuse(k: Machine, vmf: vm_fault): void {
 /** Allocates the page and fills it from the old one. */
 function wp_alloc_copy(k: Machine, vmf: vm_fault, old_page: number): number {
   const zero = vmf.orig_pfn === k.zero_pfn;
-  const page = alloc_page(k, zero ? GFP_HIGHUSER_MOVABLE | __GFP_ZERO : GFP_HIGHUSER_MOVABLE);
+  const gfp = zero ? GFP_HIGHUSER_MOVABLE | __GFP_ZERO : GFP_HIGHUSER_MOVABLE;
+  const page = alloc_page_vma(k, gfp, vmf.vma, vmf.address);
   if (page === 0) return 0;
   const s = k.mem.section(page);
   const i = page & PFN_SECTION_MASK;

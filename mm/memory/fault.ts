@@ -27,7 +27,7 @@ import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { THP_FILE_MAPPED } from "../../include/linux/vmstat.js";
 import { folio_lock, folio_unlock } from "../filemap.js";
 import { transhuge_vma_suitable } from "../huge_memory/policy.js";
-import { alloc_page } from "../page_alloc.js";
+import { alloc_page_vma } from "../page_alloc.js";
 import {
   pmd_huge,
   pmd_install,
@@ -181,7 +181,7 @@ function do_read_fault(k: Machine, vmf: vm_fault): vm_fault_t {
 
 function do_cow_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   if (anon_vma_prepare(k, vmf.vma) !== 0) return VM_FAULT_OOM;
-  const cow = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+  const cow = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, vmf.vma, vmf.address);
   if (cow === 0) return VM_FAULT_OOM;
   vmf.cow_page = cow;
   let ret = __do_fault(k, vmf);

@@ -50,7 +50,7 @@ import type { Machine } from "../../include/machine.js";
 import { folio_lock_or_retry, folio_unlock } from "../filemap.js";
 import { ksm_might_need_to_copy } from "../ksm.js";
 import { migration_entry_wait } from "../migrate.js";
-import { alloc_page } from "../page_alloc.js";
+import { alloc_page_vma } from "../page_alloc.js";
 import { end_swap_reads, swap_readpage } from "../page_io.js";
 import { set_pte, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
@@ -70,8 +70,8 @@ function should_try_to_free_swap(k: Machine, pfn: number, vma: vm_area_struct, f
 }
 
 /** A page of its own for an entry that nobody else has, read at once. 0 when there is no memory. */
-function swapin_direct(k: Machine, entry: number): number {
-  const pfn = alloc_page(k, GFP_HIGHUSER_MOVABLE);
+function swapin_direct(k: Machine, entry: number, vmf: vm_fault): number {
+  const pfn = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, vmf.vma, vmf.address);
   if (pfn === 0) return 0;
   k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_locked | PG_swapbacked;
   folio_add_lru(k, pfn);
@@ -153,7 +153,7 @@ function put_swapped(k: Machine, pfn: number, locked: boolean): void {
 function read_swapped(k: Machine, vmf: vm_fault, si: swap_info_struct): { pfn: number; cached: boolean } {
   const entry = vmf.orig_pfn;
   if (si.flags & SWP_SYNCHRONOUS_IO && __swap_count(k, entry) === 1) {
-    return { pfn: swapin_direct(k, entry), cached: false };
+    return { pfn: swapin_direct(k, entry, vmf), cached: false };
   }
   return { pfn: swapin_readahead(k, entry, GFP_HIGHUSER_MOVABLE, vmf), cached: true };
 }

@@ -119,7 +119,7 @@ function online_pages_range(k: Machine, z: zone, start_pfn: number, nr_pages: nu
 /**
  * Brings a memory block online as part of a zone.
  * @kernel mm/memory_hotplug.c:online_pages
- * @fidelity simplified: one node; nobody is notified, so nobody objects
+ * @fidelity simplified: nobody is notified, so nobody objects
  * @param idx index of the zone
  */
 export function online_pages(k: Machine, start_pfn: number, nr_pages: number, nid: number, idx: number): zone {

@@ -176,7 +176,7 @@ export function zone_pcp_enable(z: zone, sizes: pcp_sizes): void {
 /**
  * For each highest zone that a request may use: the zones from there down, those of the request's own node first.
  * @kernel mm/page_alloc.c:build_zonelists
- * @fidelity simplified: other nodes follow by number, not by distance
+ * @fidelity mirrored for up to two nodes
  */
 export function build_zonelists(k: Machine): void {
   for (const node of k.nodes) {
@@ -190,6 +190,7 @@ export function build_zonelists(k: Machine): void {
         }
       }
       node.node_zonelists[highest] = list;
+      node.nofallback_zonelists[highest] = list.filter((z) => z.node === node.node_id);
     }
   }
 }

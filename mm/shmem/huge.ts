@@ -18,6 +18,7 @@ import { THP_FILE_FALLBACK } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { vma_alloc_hugepage } from "../huge_memory/policy.js";
 import { shmem_inode_acct_block, shmem_inode_unacct_blocks, shmem_recalc_inode } from "../shmem.js";
+import { shmem_pseudo_place } from "./policy.js";
 import { count_vm_event } from "../vmstat.js";
 
 /**
@@ -65,7 +66,8 @@ export function limit_gfp_mask(huge_gfp: number, limit_gfp: number): number {
 export function shmem_alloc_hugefolio(k: Machine, host: inode, index: number, gfp: number): number {
   const hindex = index - (index % HPAGE_PMD_NR);
   if (host.i_mapping.i_pages.find(hindex, hindex + HPAGE_PMD_NR - 1) >= 0) return 0;
-  const page = vma_alloc_hugepage(k, gfp);
+  const at = shmem_pseudo_place(k, host, hindex);
+  const page = vma_alloc_hugepage(k, gfp, at?.vma ?? null, 0);
   if (page === 0) count_vm_event(k, THP_FILE_FALLBACK);
   return page;
 }

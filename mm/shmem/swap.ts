@@ -13,6 +13,7 @@ import { EEXIST, EIO, ENOMEM } from "../../uapi/errno.js";
 import { add_to_page_cache, folio_lock, folio_unlock } from "../filemap.js";
 import { end_swap_reads, swap_writepage } from "../page_io.js";
 import { GFP_RECLAIM_MASK, SGP_CACHE, SGP_WRITE, shmem_noreserve, shmem_recalc_inode } from "../shmem.js";
+import { shmem_pseudo_place } from "./policy.js";
 import { radix_tree_node_free } from "../slub.js";
 import { mark_page_accessed, put_page } from "../swap.js";
 import { folio_alloc_swap } from "../swap_slots.js";
@@ -125,7 +126,7 @@ export function shmem_swapin_folio(
   let pfn = swap_cache_get_folio(k, entry, null, 0);
   if (pfn === 0) {
     if (fault) count_vm_event(k, PGMAJFAULT);
-    pfn = swap_cluster_readahead(k, entry, GFP_HIGHUSER_MOVABLE);
+    pfn = swap_cluster_readahead(k, entry, GFP_HIGHUSER_MOVABLE, shmem_pseudo_place(k, host, index));
   }
   end_swap_reads(k);
   if (pfn === 0) return -ENOMEM;
