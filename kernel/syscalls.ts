@@ -4,10 +4,14 @@ import type { Machine } from "../include/machine.js";
 import { register_devices } from "./devices.js";
 import { file_calls } from "./syscalls/file.js";
 import { memory_calls } from "./syscalls/memory.js";
+import { numa_calls } from "./syscalls/numa.js";
 import { task_calls } from "./syscalls/task.js";
 
 /** System calls by name. */
-export type Syscalls = ReturnType<typeof memory_calls> & ReturnType<typeof file_calls> & ReturnType<typeof task_calls>;
+export type Syscalls = ReturnType<typeof memory_calls> &
+  ReturnType<typeof numa_calls> &
+  ReturnType<typeof file_calls> &
+  ReturnType<typeof task_calls>;
 
 /**
  * The system calls of a machine. Each runs as k.current and returns 0 or more, or -errno; arguments are 64-bit values,
@@ -15,5 +19,5 @@ export type Syscalls = ReturnType<typeof memory_calls> & ReturnType<typeof file_
  */
 export function syscalls(k: Machine): Syscalls {
   register_devices(k);
-  return Object.assign(memory_calls(k), file_calls(k), task_calls(k));
+  return Object.assign(memory_calls(k), numa_calls(k), file_calls(k), task_calls(k));
 }

@@ -6,7 +6,6 @@ import { CAP_SYS_NICE } from "../../include/linux/sched.js";
 import { offset_in_page, PAGE_SIZE, toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { do_madvise, process_madvise_behavior_valid } from "../../mm/madvise.js";
-import { sys_get_mempolicy, sys_mbind, sys_set_mempolicy, type user_out } from "../../mm/mempolicy.js";
 import { sys_mincore } from "../../mm/mincore.js";
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from "../../mm/mlock.js";
 import { is_file_hugepages, sys_brk, vm_mmap_pgoff, vm_munmap } from "../../mm/mmap.js";
@@ -32,7 +31,7 @@ export function int(x: Arg): number {
 const UNKNOWN_FLAG = 1 << 21;
 
 /** Flags that C takes as an unsigned long. All that are known are among its lower 32 bits: the others count as one. */
-function long_flags(x: Arg): number {
+export function long_flags(x: Arg): number {
   if (typeof x === "number" && x >= 0 && x < 2 ** 32) return x | 0;
   const bits = BigInt.asIntN(64, BigInt(x));
   const low = Number(BigInt.asIntN(32, bits));
@@ -106,16 +105,6 @@ function pkey_call(k: Machine, call: () => number): number {
   return k.arch.ARCH_HAS_PKEYS === true ? call() : -ENOSYS;
 }
 
-/** Calls about nodes exist only where the kernel knows any. */
-function numa_call(k: Machine, call: () => number): number {
-  return k.config.NUMA ? call() : -ENOSYS;
-}
-
-/** A set of nodes, a bit each. */
-function user_nodes(nmask: Arg | null): bigint | null {
-  return nmask === null ? null : BigInt(nmask);
-}
-
 /** The system calls on memory, run by k.current; each returns 0 or more, or -errno. */
 export function memory_calls(k: Machine) {
   return {
@@ -143,22 +132,6 @@ export function memory_calls(k: Machine) {
     munlockall: (): number => sys_munlockall(k),
     msync: (addr: Arg, len: Arg, flags: Arg): number => sys_msync(k, toULong(addr), toULong(len), int(flags)),
     mincore: (addr: Arg, len: Arg, vec?: Uint8Array | null): number => sys_mincore(k, toULong(addr), toULong(len), vec),
-    /** `nmask`: nodes, a bit each; null for none. */
-    mbind: (addr: Arg, len: Arg, mode: Arg, nmask: Arg | null, maxnode: Arg, flags: Arg): number =>
-      numa_call(k, () =>
-        sys_mbind(k, toULong(addr), toULong(len), int(mode), user_nodes(nmask), toULong(maxnode), int(flags)),
-      ),
-    set_mempolicy: (mode: Arg, nmask: Arg | null, maxnode: Arg): number =>
-      numa_call(k, () => sys_set_mempolicy(k, int(mode), user_nodes(nmask), toULong(maxnode))),
-    /** `mode` and `nmask` receive what is found; null where nobody wants it. */
-    get_mempolicy: (
-      mode: user_out<number> | null,
-      nmask: user_out<bigint> | null,
-      maxnode: Arg,
-      addr: Arg,
-      flags: Arg,
-    ): number =>
-      numa_call(k, () => sys_get_mempolicy(k, mode, nmask, toULong(maxnode), toULong(addr), long_flags(flags))),
     brk: (addr: Arg): number => sys_brk(k, toULong(addr)),
     prctl: (option: Arg, arg2: Arg, arg3: Arg, arg4: Arg, arg5: Arg | string | null): number => {
       const last = typeof arg5 === "string" || arg5 === null ? arg5 : toULong(arg5);
