@@ -36,6 +36,8 @@ export interface Config {
   MEMORY_FAILURE: boolean;
   ANON_VMA_NAME: boolean;
   NUMA: boolean;
+  /** CONFIG_NUMA_BALANCING, switched on: hinting faults move pages. False where it is left out. */
+  NUMA_BALANCING?: boolean;
   MEM_SOFT_DIRTY: boolean;
   /** vm.overcommit_memory */
   overcommit_memory: number;

@@ -50,6 +50,7 @@ import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "./swap.js";
 import { do_wp_page } from "./memory/cow.js";
 import { do_fault } from "./memory/fault.js";
+import { do_numa_page } from "./memory/numa.js";
 import { do_swap_page } from "./memory/swapin.js";
 import { count_vm_event } from "./vmstat.js";
 
@@ -112,7 +113,7 @@ function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     return vma_is_anonymous(vmf.vma) ? do_anonymous_page(k, vmf) : do_fault(k, vmf);
   }
   if (!pte_present(vmf.orig_flags)) return do_swap_page(k, vmf);
-  if (pte_protnone(vmf.orig_flags) && vma_is_accessible(vmf.vma)) not_modelled("mm/memory.c: do_numa_page");
+  if (pte_protnone(vmf.orig_flags) && vma_is_accessible(vmf.vma)) return do_numa_page(k, vmf);
   let entry = vmf.orig_flags;
   if (vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) {
     if (!pte_write(entry)) return do_wp_page(k, vmf);

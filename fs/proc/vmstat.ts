@@ -5,7 +5,11 @@ import {
   NR_ANON_THPS,
   NR_SHMEM_PMDMAPPED,
   NR_SHMEM_THPS,
+  NUMA_PTE_UPDATES,
+  numa_balancing_event_names,
+  numa_balancing_stat_names,
   numa_stat_names,
+  PGMIGRATE_SUCCESS,
   vm_event_names,
   zone_stat_names,
 } from "../../include/linux/vmstat.js";
@@ -37,8 +41,15 @@ export function vmstat_show(k: Machine): string {
   node_stat_names.forEach((name, item) => {
     lines.push(`${name} ${printed_node_stat(item, global_node_page_state(k, item))}`);
   });
+  const balancing = k.config.NUMA_BALANCING === true;
+  if (balancing) for (const name of numa_balancing_stat_names) lines.push(`${name} 0`);
   lines.push(`nr_dirty_threshold ${thresh}`, `nr_dirty_background_threshold ${bg_thresh}`);
-  vm_event_names.forEach((name, item) => lines.push(`${name} ${k.vm_events[item]!}`));
+  vm_event_names.forEach((name, item) => {
+    if (balancing && item === PGMIGRATE_SUCCESS) {
+      numa_balancing_event_names.forEach((hint, n) => lines.push(`${hint} ${k.vm_events[NUMA_PTE_UPDATES + n]!}`));
+    }
+    lines.push(`${name} ${k.vm_events[item]!}`);
+  });
   lines.push("nr_unstable 0");
   return lines.join("\n") + "\n";
 }

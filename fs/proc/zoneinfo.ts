@@ -9,7 +9,13 @@ import {
   type pglist_data,
   type zone,
 } from "../../include/linux/mmzone.js";
-import { NR_FREE_PAGES, node_stat_names, numa_stat_names, zone_stat_names } from "../../include/linux/vmstat.js";
+import {
+  NR_FREE_PAGES,
+  node_stat_names,
+  numa_balancing_stat_names,
+  numa_stat_names,
+  zone_stat_names,
+} from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { MAX_RECLAIM_RETRIES } from "../../mm/page_alloc/slowpath.js";
 import { wmark_pages } from "../../mm/page_alloc/watermark.js";
@@ -46,6 +52,7 @@ function show_zone(k: Machine, node: pglist_data, idx: number): string {
     node_stat_names.forEach((name, item) => {
       out += `\n      ${name.padEnd(12)} ${printed_node_stat(item, node.vm_stat[item]!)}`;
     });
+    if (k.config.NUMA_BALANCING === true) for (const name of numa_balancing_stat_names) out += `\n      ${name} 0`;
   }
   out += sizes(z);
   if (z === undefined) return out + "\n";

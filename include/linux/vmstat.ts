@@ -182,7 +182,22 @@ export const SWAP_RA = 93;
 export const SWAP_RA_HIT = 94;
 export const KSM_SWPIN_COPY = 95;
 export const COW_KSM = 96;
-export const NR_VM_EVENT_ITEMS = 99;
+/** Behind those that every kernel has: with CONFIG_NUMA_BALANCING they are printed in their place, before pgmigrate_success. */
+export const NUMA_PTE_UPDATES = 99;
+export const NUMA_HUGE_PTE_UPDATES = 100;
+export const NUMA_HINT_FAULTS = 101;
+export const NUMA_HINT_FAULTS_LOCAL = 102;
+export const NUMA_PAGE_MIGRATE = 103;
+export const NR_VM_EVENT_ITEMS = 104;
+export const numa_balancing_event_names = [
+  "numa_pte_updates",
+  "numa_huge_pte_updates",
+  "numa_hint_faults",
+  "numa_hint_faults_local",
+  "numa_pages_migrated",
+] as const;
+/** Node counters of CONFIG_NUMA_BALANCING, of memory tiers; not counted. */
+export const numa_balancing_stat_names = ["pgpromote_success", "pgpromote_candidate"] as const;
 export const vm_event_names = [
   "pgpgin",
   "pgpgout",

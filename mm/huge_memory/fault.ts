@@ -42,6 +42,7 @@ import {
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap } from "../rmap.js";
 import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { count_vm_event } from "../vmstat.js";
+import { do_huge_pmd_numa_page } from "../memory/numa.js";
 import { pmd_migration_entry_wait } from "./migrate.js";
 import { hugepage_vma_check, transhuge_vma_suitable, vma_alloc_hugepage, vma_thp_gfp_mask } from "./policy.js";
 import { __split_huge_pmd } from "./split_pmd.js";
@@ -208,7 +209,9 @@ export function handle_pmd_fault(k: Machine, vma: vm_area_struct, address: numbe
     pmd_migration_entry_wait(k, mm, address);
     return 0;
   }
-  if (pte_protnone(pmd.flags) && vma_is_accessible(vma)) not_modelled("mm/huge_memory.c: do_huge_pmd_numa_page");
+  if (pte_protnone(pmd.flags) && vma_is_accessible(vma)) {
+    return do_huge_pmd_numa_page(k, vma, address, pmd);
+  }
   if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) && !pte_write(pmd.flags)) {
     return wp_huge_pmd(k, vma, address, pmd, flags);
   }
