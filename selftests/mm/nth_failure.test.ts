@@ -8,6 +8,7 @@
 import { expect, FIXTURE, TEST_F, type TestContext } from "../../harness/kselftest/index.js";
 import type { Syscalls } from "../../harness/kselftest/kernels.js";
 import { EAGAIN, EFAULT, ENOMEM, ENOSPC } from "../../uapi/errno.js";
+import { MPOL_BIND, MPOL_F_ADDR, MPOL_F_NODE, MPOL_MF_MOVE } from "../../uapi/mempolicy.js";
 import * as uapi from "../../uapi/mman-common.js";
 import { VFIO_DMA_MAP_ARGSZ, VFIO_IOMMU_MAP_DMA } from "../../uapi/vfio.js";
 import { failAllocations } from "./lib/tasks.js";
@@ -21,6 +22,9 @@ const MOST = 400;
 
 /** What a call may answer when an allocation fails, unless it says otherwise; any other error is wrong. */
 const ALLOWED: readonly number[] = [-ENOMEM, -ENOSPC, -EFAULT];
+
+const TWO_NODES = { memory: 32 << 20, cma: 8 << 20, nodes: 2 } as const;
+const NUMBERS = Array.from({ length: PAGES }, (_none, n) => n);
 
 type Machine = ReturnType<T["boot"]>;
 
@@ -144,6 +148,39 @@ const CALLS: readonly Call[] = [
     name: "MADV_NOMOVABLE on part",
     setup: (sys) => anon(sys),
     call: (sys, addr) => sys.madvise(addr, bytes(2), uapi.MADV_DONTFORK),
+  },
+  {
+    name: "mbind that moves",
+    boot: TWO_NODES,
+    setup: (sys) => touched(anon(sys), sys),
+    call: (sys, addr) => sys.mbind(addr, LEN, MPOL_BIND, 2, 65, MPOL_MF_MOVE),
+    quiet: true,
+  },
+  {
+    name: "move_pages",
+    boot: TWO_NODES,
+    setup: (sys) => touched(shared(sys), sys),
+    call: (sys) =>
+      sys.move_pages(
+        0,
+        PAGES,
+        NUMBERS.map(at),
+        NUMBERS.map((n) => n & 1),
+        [],
+        MPOL_MF_MOVE,
+      ),
+  },
+  {
+    name: "migrate_pages",
+    boot: TWO_NODES,
+    setup: (sys) => touched(anon(sys), sys),
+    call: (sys) => sys.migrate_pages(0, 65, 1, 2),
+  },
+  {
+    name: "get_mempolicy of a page that is not there",
+    boot: TWO_NODES,
+    setup: (sys) => anon(sys),
+    call: (sys, addr) => sys.get_mempolicy(null, null, 0, addr, MPOL_F_NODE | MPOL_F_ADDR),
   },
   { name: "fallocate", setup: (sys) => memfd(sys), call: (sys, fd) => sys.fallocate(fd, 0, 0, LEN) },
   { name: "pwrite", setup: (sys) => memfd(sys), call: (sys, fd) => Math.min(0, sys.pwrite(fd, 1, bytes(5))) },

@@ -24,6 +24,7 @@ import {
 } from "../../uapi/mempolicy.js";
 import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
 import { at, bytes, map, memfd, peek, type T, touch } from "./lib/memory.js";
+import { atYield } from "./lib/tasks.js";
 import { bind, CMA_NODES, MAXNODE, migratePages, movePages, NODE_0, NODE_1, policy } from "./lib/numa.js";
 
 const nodes = FIXTURE("two_nodes", {
@@ -205,5 +206,21 @@ describe("move_pages", () => {
     t.as(child, () => expect(t.sys.move_pages(parent, 1, [at(1)], [1], status, MPOL_MF_MOVE)).to.equal(0));
     expect([status, movePages(t, 0, 2, null)]).to.deep.equal([[1], "0 0 1"]);
     t.as(child, () => t.sys.exit(0));
+  });
+
+  TEST_F(nodes, "of another process that ends while they move: its memory stays until then", (t) => {
+    const child = t.fork();
+    t.as(child, () => expect(t.sys.munmap(at(0), bytes(8))).to.equal(0));
+    t.as(child, () => {
+      map(t, 64, 4);
+      touch(t, 64, 4);
+    });
+    expect(t.kernel.meminfo(t.k).AnonPages).to.equal(32);
+    const met = atYield(t, "migrate_pages", () => t.as(child, () => t.sys.exit(0)));
+    const status: number[] = [];
+    const addrs = [64, 65, 66, 67].map(at);
+    expect(t.sys.move_pages(child.pid, 4, addrs, [1, 1, 1, 1], status, MPOL_MF_MOVE)).to.equal(0);
+    expect([met.count, status]).to.deep.equal([1, [1, 1, 1, 1]]);
+    expect(t.kernel.meminfo(t.k).AnonPages).to.equal(16);
   });
 });
