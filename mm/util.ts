@@ -46,7 +46,7 @@ export function __vm_enough_memory(k: Machine, mm: mm_struct | null, pages: numb
   vm_acct_memory(k, pages);
   if (k.config.overcommit_memory === OVERCOMMIT_ALWAYS) return 0;
   if (k.config.overcommit_memory === OVERCOMMIT_GUESS) {
-    if (pages <= k.totalram_pages + total_swap_pages(k)) return 0;
+    if (pages <= k.totalram_pages || pages <= k.totalram_pages + total_swap_pages(k)) return 0;
   } else {
     let allowed = vm_commit_limit(k);
     if (!k.current.capabilities.has(CAP_SYS_ADMIN)) allowed -= reserve(k, k.config.admin_reserve_kbytes, 8);
