@@ -58,6 +58,13 @@ class Origins {
   }
 }
 
+/** Counters as variables of the module, where the instrumenter calls a function for each. */
+function withCounters(code: string): string {
+  return code
+    .replace(/\b(cov_\w+)\(\);/, "$&var $1_s=$1().s,$1_f=$1().f,$1_b=$1().b;")
+    .replaceAll(/\b(cov_\w+)\(\)\.([sfb])(?=\[\d+\](\[\d+\])?\+\+)/g, "$1_$2");
+}
+
 /** Copies a folder of the compiled tree, instrumented if it is to be covered. */
 function copyCompiled(from: string, to: string, covered: boolean, origins: Origins): void {
   const instrumenter = createInstrumenter({
@@ -77,7 +84,7 @@ function copyCompiled(from: string, to: string, covered: boolean, origins: Origi
     else {
       const code = readFileSync(source, "utf8");
       const map = moved(readFileSync(`${source}.map`, "utf8"));
-      writeFileSync(place, instrumenter.instrumentSync(code, place, map));
+      writeFileSync(place, withCounters(instrumenter.instrumentSync(code, place, map)));
     }
   }
 }
