@@ -155,11 +155,11 @@ describe("limits of an address space", () => {
     expect([tryMap(t, 9), tryMap(t, 8)]).to.deep.equal([REFUSED, "ok"]);
   });
 
-  errnoTable(window, [
-    ["setrlimit: no such limit", (t) => t.sys.setrlimit(16, 1), EINVAL],
-    ["setrlimit: soft above hard", (t) => t.sys.setrlimit(RLIMIT_AS, { rlim_cur: 2, rlim_max: 1 }), EINVAL],
+  errnoTable("setrlimit", window, [
+    ["no such limit", (t) => t.sys.setrlimit(16, 1), EINVAL],
+    ["soft above hard", (t) => t.sys.setrlimit(RLIMIT_AS, { rlim_cur: 2, rlim_max: 1 }), EINVAL],
     [
-      "setrlimit: a higher hard limit without CAP_SYS_RESOURCE",
+      "a higher hard limit without CAP_SYS_RESOURCE",
       (t) => {
         t.sys.setrlimit(RLIMIT_AS, { rlim_cur: 1, rlim_max: 2 ** 40 });
         drop(t, CAP_SYS_RESOURCE);
@@ -168,7 +168,7 @@ describe("limits of an address space", () => {
       EPERM,
     ],
     [
-      "setrlimit: a lower one is anybody's to set",
+      "a lower one is anybody's to set",
       (t) => {
         drop(t, CAP_SYS_RESOURCE);
         return t.sys.setrlimit(RLIMIT_AS, { rlim_cur: 2 ** 40, rlim_max: 2 ** 40 });

@@ -4,7 +4,7 @@ import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, EBUSY, EINVAL } from "../../uapi/errno.js";
 import { MADV_MERGEABLE, MADV_NOMOVABLE, MADV_UNMERGEABLE } from "../../uapi/mman-common.js";
 import { VFIO_DMA_MAP_FLAG_READ } from "../../uapi/vfio.js";
-import { errnoTable } from "./lib/errnos.js";
+import { errnoTable, said } from "./lib/errnos.js";
 import { counters, knob, mergeable, scan } from "./lib/ksm.js";
 import { advise, at, bytes, CMA_BOOT, map, mapMemfd, peek, places, touch, UNKNOWN, vmFlags } from "./lib/memory.js";
 import { failAllocations } from "./lib/tasks.js";
@@ -98,24 +98,30 @@ describe("ksm: merging", () => {
 });
 
 describe("ksm: errors", () => {
-  errnoTable(host, [
+  const values = [
+    ["run", 3, EINVAL],
+    ["max_page_sharing", 1, EINVAL],
+    ["use_zero_pages", 2, EINVAL],
+    ["merge_across_nodes", 2, EINVAL],
+    ["merge_across_nodes", 0, 0],
+  ] as const;
+  for (const [name, value, errno] of values) {
+    TEST_F(host, `${said(-errno)}: ${name} = ${String(value)}`, (t) => {
+      expect(t.kernel.ksm_store(t.k, name, value)).to.equal(0 - errno);
+    });
+  }
+  for (const [name, value] of [
+    ["max_page_sharing", 2],
+    ["merge_across_nodes", 0],
+  ] as const) {
+    TEST_F(host, `EBUSY: ${name} while pages are shared`, (t) => {
+      mergeable(t, 0, "xx");
+      scan(t);
+      expect(t.kernel.ksm_store(t.k, name, value)).to.equal(-EBUSY);
+    });
+  }
+  errnoTable("madvise", host, [
     ["MADV_MERGEABLE of a shared mapping is ignored", (t) => (mapMemfd(t, 0, 1), advise(t, 0, 1, MADV_MERGEABLE)), 0],
-    ["run = 3", (t) => t.kernel.ksm_store(t.k, "run", 3), EINVAL],
-    ["max_page_sharing = 1", (t) => t.kernel.ksm_store(t.k, "max_page_sharing", 1), EINVAL],
-    ["use_zero_pages = 2", (t) => t.kernel.ksm_store(t.k, "use_zero_pages", 2), EINVAL],
-    ["merge_across_nodes = 2", (t) => t.kernel.ksm_store(t.k, "merge_across_nodes", 2), EINVAL],
-    ["merge_across_nodes = 0", (t) => t.kernel.ksm_store(t.k, "merge_across_nodes", 0), 0],
-    ...(["max_page_sharing", "merge_across_nodes"] as const).map((name) => {
-      return [
-        `${name} while pages are shared`,
-        (t: Parameters<typeof scan>[0]): number => {
-          mergeable(t, 0, "xx");
-          scan(t);
-          return t.kernel.ksm_store(t.k, name, name === "max_page_sharing" ? 2 : 0);
-        },
-        EBUSY,
-      ] as const;
-    }),
     [
       "MADV_UNMERGEABLE without memory for the copies",
       (t) => {

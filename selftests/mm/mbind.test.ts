@@ -114,7 +114,7 @@ const rows: readonly ErrnoRow[] = [
 ];
 
 describe("mbind: refused", () => {
-  errnoTable(eight, rows);
+  errnoTable("mbind", eight, rows);
 
   TEST_F(eight, "a hole: nothing is bound", (t) => {
     expect(mbind(t, MPOL_BIND, { addr: at(4), len: bytes(8) })).to.equal(-EFAULT);

@@ -55,7 +55,7 @@ const movable = FIXTURE("movable", { boot: { memory: 64 * MIB, movablecore: 16 *
 const ragged = FIXTURE("ragged", { boot: { memory: 62 * MIB, config } });
 
 describe("memory offline: what cannot be", () => {
-  errnoTable(plain, [
+  errnoTable("write", plain, [
     ["no such state", (t) => state(t, 8, "asleep"), EINVAL],
     ["online already", (t) => state(t, 8, "online"), EINVAL],
     ["holes: the first block", (t) => state(t, 0, "offline"), EINVAL],
@@ -65,8 +65,8 @@ describe("memory offline: what cannot be", () => {
     ["offline already", (t) => (state(t, 8, "offline"), state(t, 8, "offline")), EINVAL],
     ["an empty block", (t) => state(t, 8, "offline"), 0],
   ]);
-  errnoTable(ragged, [["the last block is half a block", (t) => state(t, 15, "offline"), EINVAL]]);
-  errnoTable(cma, [["CMA", (t) => state(t, 12, "offline"), EBUSY]]);
+  errnoTable("write", ragged, [["the last block is half a block", (t) => state(t, 15, "offline"), EINVAL]]);
+  errnoTable("write", cma, [["CMA", (t) => state(t, 12, "offline"), EBUSY]]);
 
   TEST_F(plain, "nothing is left isolated by those that failed", (t) => {
     populate(t, 0, PAGES);

@@ -31,17 +31,20 @@ function mlock(t: T, page: number, pages: number): number {
   return t.sys.mlock(at(page), bytes(pages));
 }
 
-const rows: readonly ErrnoRow[] = [
+const flags: readonly ErrnoRow[] = [
   [
-    "mlock2: an unknown flag, before no right",
+    "an unknown flag, before no right",
     (t) => {
       limitLocked(t, 0);
       return t.sys.mlock2(at(0), 4096, 2);
     },
     EINVAL,
   ],
+];
+
+const lockedRanges: readonly ErrnoRow[] = [
   [
-    "mlock: no right to, before nothing mapped",
+    "no right to, before nothing mapped",
     (t) => {
       limitLocked(t, 0);
       return mlock(t, 100, 1);
@@ -49,21 +52,21 @@ const rows: readonly ErrnoRow[] = [
     EPERM,
   ],
   [
-    "mlock: over the limit, before a range that wraps",
+    "over the limit, before a range that wraps",
     (t) => {
       limitLocked(t, 7);
       return t.sys.mlock(at(0), -8192);
     },
     ENOMEM,
   ],
-  ["mlock: a range that wraps, before the kernel's half", (t) => t.sys.mlock(-4096, 8192), EINVAL],
-  ["mlock: a length that wraps to nothing", (t) => t.sys.mlock(at(100), -1), 0],
-  ["mlock: no length", (t) => mlock(t, 100, 0), 0],
-  ["mlock: the kernel's half", (t) => t.sys.mlock(-8192, 4096), ENOMEM],
-  ["mlock: nothing mapped at the start", (t) => mlock(t, 8, 1), ENOMEM],
-  ["mlock: a hole behind", (t) => mlock(t, 4, 8), ENOMEM],
+  ["a range that wraps, before the kernel's half", (t) => t.sys.mlock(-4096, 8192), EINVAL],
+  ["a length that wraps to nothing", (t) => t.sys.mlock(at(100), -1), 0],
+  ["no length", (t) => mlock(t, 100, 0), 0],
+  ["the kernel's half", (t) => t.sys.mlock(-8192, 4096), ENOMEM],
+  ["nothing mapped at the start", (t) => mlock(t, 8, 1), ENOMEM],
+  ["a hole behind", (t) => mlock(t, 4, 8), ENOMEM],
   [
-    "mlock: memory that cannot be read",
+    "memory that cannot be read",
     (t) => {
       map(t, 0, 8, { prot: PROT_NONE });
       return mlock(t, 0, 8);
@@ -71,17 +74,20 @@ const rows: readonly ErrnoRow[] = [
     ENOMEM,
   ],
   [
-    "mlock: too many mappings",
+    "too many mappings",
     (t) => {
       t.k.config.max_map_count = t.k.current.mm!.map_count;
       return mlock(t, 2, 2);
     },
     ENOMEM,
   ],
-  ["munlock: a range that wraps", (t) => t.sys.munlock(-4096, 8192), EINVAL],
-  ["munlock: nothing mapped", (t) => t.sys.munlock(at(8), 4096), ENOMEM],
+];
+
+const unlocked: readonly ErrnoRow[] = [
+  ["a range that wraps", (t) => t.sys.munlock(-4096, 8192), EINVAL],
+  ["nothing mapped", (t) => t.sys.munlock(at(8), 4096), ENOMEM],
   [
-    "munlock: needs no right",
+    "needs no right",
     (t) => {
       mlock(t, 0, 8);
       limitLocked(t, 0);
@@ -89,18 +95,21 @@ const rows: readonly ErrnoRow[] = [
     },
     0,
   ],
+];
+
+const all: readonly ErrnoRow[] = [
   [
-    "mlockall: no flags, before no right",
+    "no flags, before no right",
     (t) => {
       limitLocked(t, 0);
       return t.sys.mlockall(0);
     },
     EINVAL,
   ],
-  ["mlockall: MCL_ONFAULT alone", (t) => t.sys.mlockall(MCL_ONFAULT), EINVAL],
-  ["mlockall: an unknown flag", (t) => t.sys.mlockall(MCL_CURRENT | 8), EINVAL],
+  ["MCL_ONFAULT alone", (t) => t.sys.mlockall(MCL_ONFAULT), EINVAL],
+  ["an unknown flag", (t) => t.sys.mlockall(MCL_CURRENT | 8), EINVAL],
   [
-    "mlockall: no right to, before over the limit",
+    "no right to, before over the limit",
     (t) => {
       limitLocked(t, 0);
       return t.sys.mlockall(MCL_CURRENT);
@@ -108,7 +117,7 @@ const rows: readonly ErrnoRow[] = [
     EPERM,
   ],
   [
-    "mlockall: more mapped than may be locked",
+    "more mapped than may be locked",
     (t) => {
       limitLocked(t, 7);
       return t.sys.mlockall(MCL_CURRENT | MCL_FUTURE);
@@ -116,7 +125,7 @@ const rows: readonly ErrnoRow[] = [
     ENOMEM,
   ],
   [
-    "mlockall: only for the future, the limit does not matter",
+    "only for the future, the limit does not matter",
     (t) => {
       limitLocked(t, 7);
       return t.sys.mlockall(MCL_FUTURE);
@@ -126,7 +135,10 @@ const rows: readonly ErrnoRow[] = [
 ];
 
 describe("mlock: refused", () => {
-  errnoTable(eight, rows);
+  errnoTable("mlock2", eight, flags);
+  errnoTable("mlock", eight, lockedRanges);
+  errnoTable("munlock", eight, unlocked);
+  errnoTable("mlockall", eight, all);
 
   TEST_F(eight, "what comes before a hole is locked, but not filled", (t) => {
     expect(mlock(t, 4, 8)).to.equal(-ENOMEM);

@@ -162,8 +162,8 @@ const ofFile: readonly ErrnoRow[] = [
   ["a type that is none", (t) => mmap(t, 4, { fd: memfd(t, 4) }), EINVAL],
 ];
 
-describe("mmap: anonymous, refused", () => errnoTable(plain, anonymous));
-describe("mmap: of a file, refused", () => errnoTable(plain, ofFile));
+describe("mmap: anonymous, refused", () => errnoTable("mmap", plain, anonymous));
+describe("mmap: of a file, refused", () => errnoTable("mmap", plain, ofFile));
 
 describe("mmap: flags", () => {
   TEST_F(plain, "the last offset that a file has", (t) => {

@@ -102,7 +102,7 @@ const rows: readonly ErrnoRow[] = [
 ];
 
 describe("mprotect: refused", () => {
-  errnoTable(eight, rows);
+  errnoTable("mprotect", eight, rows);
 
   TEST_F(eight, "what comes before a hole is changed", (t) => {
     map(t, 10, 2);
@@ -128,29 +128,52 @@ describe("mprotect: refused", () => {
   });
 });
 
-describe("pkey_mprotect and pkey_alloc: refused", () => {
-  const withKeys: readonly ErrnoRow[] = [
-    ["a key that nobody allocated, before nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, 3), EINVAL],
-    ["an unknown protection, before a key", (t) => t.sys.pkey_mprotect(at(0), 4096, BAD, 3), EINVAL],
-    ["no length, before a key", (t) => t.sys.pkey_mprotect(at(0), 0, RW, 3), 0],
-    ["key -1 and nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, -1), ENOMEM],
-    ["flags", (t) => t.sys.pkey_alloc(1n << 40n, 0), EINVAL],
-    ["rights that there are not", (t) => t.sys.pkey_alloc(0, 4), EINVAL],
-    ["to free a key that nobody allocated", (t) => t.sys.pkey_free(3), EINVAL],
-    [
-      "the sixteenth key",
-      (t) => {
-        for (let key = 1; key < 16; key++) expect(t.sys.pkey_alloc(0, 0)).to.equal(key);
-        return t.sys.pkey_alloc(0, 0);
-      },
-      ENOSPC,
-    ],
-  ];
-  errnoTable(keys, withKeys);
-  errnoTable(empty, [
-    ["a key on a machine without, before nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, 0), EINVAL],
-    ["a key on a machine without", (t) => t.sys.pkey_alloc(0, 0), ENOSPC],
+const anyKey: readonly ErrnoRow[] = [
+  ["a key that nobody allocated, before nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, 3), EINVAL],
+  ["an unknown protection, before a key", (t) => t.sys.pkey_mprotect(at(0), 4096, BAD, 3), EINVAL],
+  ["no length, before a key", (t) => t.sys.pkey_mprotect(at(0), 0, RW, 3), 0],
+  ["key -1 and nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, -1), ENOMEM],
+  ["key -2, before nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, -2), EINVAL],
+  ["a key beyond the last", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, 16), EINVAL],
+];
+
+const newKey: readonly ErrnoRow[] = [
+  ["flags, before rights that there are not", (t) => t.sys.pkey_alloc(1n << 40n, 4), EINVAL],
+  ["rights that there are not", (t) => t.sys.pkey_alloc(0, 4), EINVAL],
+  ["rights that there are not, before no key left", (t) => (allKeys(t), t.sys.pkey_alloc(0, 4)), EINVAL],
+  ["the sixteenth key", (t) => (allKeys(t), t.sys.pkey_alloc(0, 0)), ENOSPC],
+  ["it may be closed to all access", (t) => t.sys.pkey_alloc(0, 3) - 1, 0],
+];
+
+const oldKey: readonly ErrnoRow[] = [
+  ["a key that nobody allocated", (t) => t.sys.pkey_free(3), EINVAL],
+  ["no key", (t) => t.sys.pkey_free(-1), EINVAL],
+  ["a key beyond the last", (t) => t.sys.pkey_free(16), EINVAL],
+  ["a key that was given back", (t) => t.sys.pkey_free(t.sys.pkey_alloc(0, 0)) || t.sys.pkey_free(1), EINVAL],
+  ["key 0, which every program has", (t) => t.sys.pkey_free(0), 0],
+];
+
+/** Takes keys 1 to 15. */
+function allKeys(t: T): void {
+  for (let key = 1; key < 16; key++) expect(t.sys.pkey_alloc(0, 0)).to.equal(key);
+}
+
+describe("pkey_mprotect, pkey_alloc and pkey_free: refused", () => {
+  errnoTable("pkey_mprotect", keys, anyKey);
+  errnoTable("pkey_alloc", keys, newKey);
+  errnoTable("pkey_free", keys, oldKey);
+});
+
+describe("pkey_mprotect, pkey_alloc and pkey_free: a machine without keys", () => {
+  errnoTable("pkey_mprotect", empty, [
+    ["key 0, before nothing mapped", (t) => t.sys.pkey_mprotect(at(0), 4096, RW, 0), EINVAL],
+    ["no key: as mprotect", (t) => (map(t, 0, 1), t.sys.pkey_mprotect(at(0), 4096, PROT_READ, -1)), 0],
   ]);
+  errnoTable("pkey_alloc", empty, [
+    ["there is none", (t) => t.sys.pkey_alloc(0, 0), ENOSPC],
+    ["rights that there are not", (t) => t.sys.pkey_alloc(0, 4), EINVAL],
+  ]);
+  errnoTable("pkey_free", empty, [["key 0", (t) => t.sys.pkey_free(0), EINVAL]]);
 });
 
 describe("mprotect: stacks", () => {

@@ -177,7 +177,7 @@ const rows: readonly ErrnoRow[] = [
   ["the same length, whatever is mapped", (t) => mremap(t, 0, bytes(20), bytes(20), 0) - at(0), 0],
 ];
 
-describe("mremap: refused", () => errnoTable(eight, rows));
+describe("mremap: refused", () => errnoTable("mremap", eight, rows));
 
 describe("mremap: in place", () => {
   TEST_F(eight, "shrinks over a hole and another mapping", (t) => {

@@ -114,8 +114,8 @@ const told: readonly ErrnoRow[] = [
   ["all of the address space", (t) => t.sys.mincore(0, 2 ** 47 - 4096), ENOMEM],
 ];
 
-describe("msync: refused", () => errnoTable(eight, synced));
-describe("mincore: refused", () => errnoTable(eight, told));
+describe("msync: refused", () => errnoTable("msync", eight, synced));
+describe("mincore: refused", () => errnoTable("mincore", eight, told));
 
 describe("mincore: what it tells", () => {
   /** What it says of pages, and what it returns. */

@@ -41,7 +41,7 @@ const withoutNice = (t: T, call: () => number): number => (drop(t, CAP_SYS_NICE)
 const withoutNuma = (t: T, call: () => number): number => ((t.k.config.NUMA = false), call());
 
 describe("mbind on two nodes", () => {
-  errnoTable(nodes, [
+  errnoTable("mbind", nodes, [
     ["strict: pages lie elsewhere", (t) => bind(t, 0, 8, MPOL_BIND, NODE_1, MPOL_MF_STRICT), EIO],
     ["strict: they lie there", (t) => bind(t, 0, 8, MPOL_BIND, NODE_0, MPOL_MF_STRICT), 0],
     ["strict: any node is fine", (t) => bind(t, 0, 8, MPOL_INTERLEAVE, NODE_0 | NODE_1, MPOL_MF_STRICT), 0],
@@ -144,13 +144,13 @@ const moveRows: readonly ErrnoRow[] = [
 ];
 
 describe("set_mempolicy", () => {
-  errnoTable(nodes, setRows);
+  errnoTable("set_mempolicy", nodes, setRows);
 });
 describe("get_mempolicy", () => {
-  errnoTable(nodes, getRows);
+  errnoTable("get_mempolicy", nodes, getRows);
 });
 describe("migrate_pages", () => {
-  errnoTable(nodes, migrateRows);
+  errnoTable("migrate_pages", nodes, migrateRows);
 
   TEST_F(nodes, "EINVAL: a process that has no memory any more", (t) => {
     const child = t.fork();
@@ -162,7 +162,7 @@ describe("migrate_pages", () => {
 });
 
 describe("move_pages", () => {
-  errnoTable(nodes, moveRows);
+  errnoTable("move_pages", nodes, moveRows);
 
   TEST_F(nodes, "status: moved; never touched, as the zero page, is EFAULT; nothing mapped, too", (t) => {
     peek(t, 4);

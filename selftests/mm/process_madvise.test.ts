@@ -81,12 +81,15 @@ const rows: readonly ErrnoRow[] = [
   ],
   ["only an empty range that is misaligned", (t) => t.sys.process_madvise(own(t), [[at(0) + 1, 0]], MADV_COLD, 0), 0],
   ["no range", (t) => t.sys.process_madvise(own(t), [], MADV_COLD, 0), 0],
-  ["pidfd_open: an unknown flag, before no such process", (t) => t.sys.pidfd_open(4711, 1), EINVAL],
-  ["pidfd_open: no process at all", (t) => t.sys.pidfd_open(0, 0), EINVAL],
-  ["pidfd_open: no such process", (t) => t.sys.pidfd_open(4711, 0), ESRCH],
-  ["pidfd_open: a thread", (t) => t.sys.pidfd_open(newThread(t).pid, 0), EINVAL],
+];
+
+const opened: readonly ErrnoRow[] = [
+  ["an unknown flag, before no such process", (t) => t.sys.pidfd_open(4711, 1), EINVAL],
+  ["no process at all", (t) => t.sys.pidfd_open(0, 0), EINVAL],
+  ["no such process", (t) => t.sys.pidfd_open(4711, 0), ESRCH],
+  ["a thread", (t) => t.sys.pidfd_open(newThread(t).pid, 0), EINVAL],
   [
-    "pidfd_open: no descriptor left",
+    "no descriptor left",
     (t) => {
       const fd = memfd(t, 1);
       while (t.sys.dup(fd) >= 0);
@@ -94,10 +97,12 @@ const rows: readonly ErrnoRow[] = [
     },
     EMFILE,
   ],
-  ["to map a pidfd", (t) => t.sys.mmap(at(16), 4096, RW, MAP_PRIVATE, own(t), 0), ENODEV],
 ];
 
-describe("process_madvise: refused", () => errnoTable(eight, rows));
+describe("process_madvise: refused", () => errnoTable("process_madvise", eight, rows));
+describe("pidfd_open: refused", () => errnoTable("pidfd_open", eight, opened));
+describe("mmap: of a pidfd", () =>
+  errnoTable("mmap", eight, [["to map a pidfd", (t) => t.sys.mmap(at(16), 4096, RW, MAP_PRIVATE, own(t), 0), ENODEV]]));
 
 describe("process_madvise: how far it gets", () => {
   TEST_F(eight, "up to a range that is refused", (t) => {

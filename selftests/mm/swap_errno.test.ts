@@ -21,7 +21,7 @@ const disk = FIXTURE("disk", {
 });
 
 describe("swap: swapon() errnos", () => {
-  errnoTable(disk, [
+  errnoTable("swapon", disk, [
     ["an unknown flag, without CAP_SYS_ADMIN", (t) => (drop(t, CAP_SYS_ADMIN), t.sys.swapon(DEV, 0x80000)), EINVAL],
     ["without CAP_SYS_ADMIN, no such path", (t) => (drop(t, CAP_SYS_ADMIN), t.sys.swapon("/none", 0)), EPERM],
     ["a bad address", (t) => t.sys.swapon(null, 0), EFAULT],
@@ -37,7 +37,7 @@ describe("swap: swapon() errnos", () => {
 });
 
 describe("swap: swapoff() errnos", () => {
-  errnoTable(disk, [
+  errnoTable("swapoff", disk, [
     ["without CAP_SYS_ADMIN, no such path", (t) => (drop(t, CAP_SYS_ADMIN), t.sys.swapoff("/none")), EPERM],
     ["a bad address", (t) => t.sys.swapoff(null), EFAULT],
     ["no such path", (t) => t.sys.swapoff("/none"), ENOENT],

@@ -45,7 +45,7 @@ function watch(t: T, fd: number, page: number, pages: number): void {
   expect(register(t, fd, page, pages), "UFFDIO_REGISTER").to.equal(0);
 }
 
-const rows: readonly ErrnoRow[] = [
+const opened: readonly ErrnoRow[] = [
   [
     "no CAP_SYS_PTRACE, before unknown flags",
     (t) => {
@@ -55,11 +55,13 @@ const rows: readonly ErrnoRow[] = [
     EPERM,
   ],
   ["unknown flags", (t) => t.sys.userfaultfd(2), EINVAL],
-  ["UFFDIO_REGISTER before UFFDIO_API", (t) => register(t, t.sys.userfaultfd(0), 0, 1), EINVAL],
-  ["UFFDIO_API: a bad address", (t) => t.sys.ioctl(t.sys.userfaultfd(0), uapi.UFFDIO_API, 0), EFAULT],
-  ["UFFDIO_API: another version, before unknown features", (t) => api(t, t.sys.userfaultfd(0), 1 << 20, 1), EINVAL],
+];
+
+const versions: readonly ErrnoRow[] = [
+  ["a bad address", (t) => t.sys.ioctl(t.sys.userfaultfd(0), uapi.UFFDIO_API, 0), EFAULT],
+  ["another version, before unknown features", (t) => api(t, t.sys.userfaultfd(0), 1 << 20, 1), EINVAL],
   [
-    "UFFDIO_API: to hear of forks without CAP_SYS_PTRACE, before unknown features",
+    "to hear of forks without CAP_SYS_PTRACE, before unknown features",
     (t) => {
       drop(t, CAP_SYS_PTRACE);
       const features = uapi.UFFD_FEATURE_EVENT_FORK | (1 << 20);
@@ -67,10 +69,13 @@ const rows: readonly ErrnoRow[] = [
     },
     EPERM,
   ],
-  ["UFFDIO_API: unknown features", (t) => api(t, t.sys.userfaultfd(0), 1 << 20), EINVAL],
-  ["UFFDIO_API: a second time", (t) => api(t, open(t), 0), EINVAL],
-  ["another command", (t) => t.sys.ioctl(open(t), 0xaa55, {}), EINVAL],
-  ["UFFDIO_REGISTER: a bad address", (t) => t.sys.ioctl(open(t), uapi.UFFDIO_REGISTER, 0), EFAULT],
+  ["unknown features", (t) => api(t, t.sys.userfaultfd(0), 1 << 20), EINVAL],
+  ["a second time", (t) => api(t, open(t), 0), EINVAL],
+];
+
+const registered: readonly ErrnoRow[] = [
+  ["UFFDIO_REGISTER before UFFDIO_API", (t) => register(t, t.sys.userfaultfd(0), 0, 1), EINVAL],
+  ["a bad address", (t) => t.sys.ioctl(open(t), uapi.UFFDIO_REGISTER, 0), EFAULT],
   ["no mode", (t) => register(t, open(t), 0, 1, 0), EINVAL],
   ["an unknown mode", (t) => register(t, open(t), 0, 1, 8), EINVAL],
   ["a part of a page", (t) => register(t, open(t), 0.5, 1), EINVAL],
@@ -97,11 +102,22 @@ const rows: readonly ErrnoRow[] = [
     },
     EBUSY,
   ],
-  ["UFFDIO_UNREGISTER: nothing mapped", (t) => unregister(t, open(t), 100, 1), ENOMEM],
-  ["UFFDIO_UNREGISTER: what nobody watches", (t) => unregister(t, open(t), 0, 9), 0],
 ];
 
-describe("userfaultfd: refused", () => errnoTable(nine, rows));
+const unregistered: readonly ErrnoRow[] = [
+  ["nothing mapped", (t) => unregister(t, open(t), 100, 1), ENOMEM],
+  ["what nobody watches", (t) => unregister(t, open(t), 0, 9), 0],
+];
+
+const others: readonly ErrnoRow[] = [["another command", (t) => t.sys.ioctl(open(t), 0xaa55, {}), EINVAL]];
+
+describe("userfaultfd: refused", () => {
+  errnoTable("userfaultfd", nine, opened);
+  errnoTable("UFFDIO_API", nine, versions);
+  errnoTable("UFFDIO_REGISTER", nine, registered);
+  errnoTable("UFFDIO_UNREGISTER", nine, unregistered);
+  errnoTable("ioctl", nine, others);
+});
 
 describe("userfaultfd: mappings", () => {
   //   |wwwwwwwww|       |www|uuu|www|

@@ -2,9 +2,10 @@
 /** Unmapping DMA, moving user addresses (FLAG_VADDR) and the other calls of a VFIO container: errnos and accounting. */
 import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
-import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY, errnoNames } from "../../uapi/errno.js";
+import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTTY } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/vfio.js";
-import { at, bytes, map, places, touch, type T } from "./lib/memory.js";
+import { errnoTable, type ErrnoRow } from "./lib/errnos.js";
+import { at, bytes, map, memfd, places, touch, type T } from "./lib/memory.js";
 import { dmaAvail, locked, mapDma, openContainer, unmapDma } from "./lib/vfio.js";
 
 const { VFIO_DMA_UNMAP_FLAG_ALL: ALL, VFIO_DMA_UNMAP_FLAG_VADDR: VADDR } = uapi;
@@ -38,15 +39,23 @@ const version1 = FIXTURE("version_1", {
 /** Argument, errno, pages that it says were unmapped. */
 type Row = readonly [string, Partial<uapi.vfio_iommu_type1_dma_unmap>, number, number];
 
-function check(t: T & { self: number }, [, over, expected, pages]: Row): void {
+function check(t: T, [, over, expected, pages]: Row): number {
+  const fd = t.self as number;
   const asked = over.size ?? bytes(1);
-  const avail = dmaAvail(t, t.self);
+  const avail = dmaAvail(t, fd);
   const gone = pages === 6 ? 2 : pages > 0 ? 1 : 0;
-  expect(unmapDma(t, t.self, over)).to.deep.equal({ ret: 0 - expected, size: expected === 0 ? bytes(pages) : asked });
+  const got = unmapDma(t, fd, over);
+  expect(got.size).to.equal(expected === 0 ? bytes(pages) : asked);
   expect(locked(t), "locked pages").to.equal(6 - pages);
-  expect(dmaAvail(t, t.self), "mappings that may still be made").to.equal(avail + gone);
-  expect(unmapDma(t, t.self, { flags: ALL, size: 0 }), "the rest").to.deep.equal({ ret: 0, size: bytes(6 - pages) });
+  expect(dmaAvail(t, fd), "mappings that may still be made").to.equal(avail + gone);
+  expect(unmapDma(t, fd, { flags: ALL, size: 0 }), "the rest").to.deep.equal({ ret: 0, size: bytes(6 - pages) });
   expect(locked(t), "locked pages in the end").to.equal(0);
+  return got.ret;
+}
+
+function table(fixture: typeof two, rows: readonly Row[]): void {
+  const calls = rows.map((row): ErrnoRow => [row[0], (t) => check(t, row), row[2]]);
+  errnoTable("VFIO_IOMMU_UNMAP_DMA", fixture, calls);
 }
 
 /** Device addresses in pages. */
@@ -100,12 +109,7 @@ const parts: readonly (readonly [string, { iova: number; size: number }])[] = [
 ];
 
 describe("VFIO_IOMMU_UNMAP_DMA", () => {
-  for (const row of [...refusals, ...wholes, ...parts.map(([title, o]): Row => [title, o, EINVAL, 0])]) {
-    const [title, , expected, pages] = row;
-    TEST_F(two, `${title}: ${errnoNames[expected] ?? `${pages} pages`}`, (t) => {
-      check(t, row);
-    });
-  }
+  table(two, [...refusals, ...wholes, ...parts.map(([title, o]): Row => [title, o, EINVAL, 0])]);
 
   TEST_F(two, "what has been unmapped is there no more", (t) => {
     expect(unmapDma(t, t.self, span(2, 6))).to.deep.equal({ ret: 0, size: bytes(4) });
@@ -129,7 +133,7 @@ describe("VFIO_IOMMU_UNMAP_DMA", () => {
 });
 
 describe("VFIO_IOMMU_UNMAP_DMA, version 1: a mapping goes as a whole, from its first page", () => {
-  const rows: readonly Row[] = [
+  table(version1, [
     ...refusals.filter(([, o]) => o.argsz !== 48),
     ["exactly the first mapping", span(2, 6), 0, 4],
     ["the first page of a mapping", span(2, 3), 0, 4],
@@ -138,13 +142,7 @@ describe("VFIO_IOMMU_UNMAP_DMA, version 1: a mapping goes as a whole, from its f
     ["the first mapping and half of the second", span(2, 9), 0, 6],
     ["the hole", span(6, 8), 0, 0],
     ["all", { flags: ALL, size: 0 }, 0, 6],
-  ];
-  for (const row of rows) {
-    const [title, , expected, pages] = row;
-    TEST_F(version1, `${title}: ${errnoNames[expected] ?? `${pages} pages`}`, (t) => {
-      check(t, row);
-    });
-  }
+  ]);
 });
 
 describe("VFIO_DMA_UNMAP_FLAG_VADDR and VFIO_DMA_MAP_FLAG_VADDR", () => {
@@ -220,62 +218,74 @@ describe("VFIO_DMA_UNMAP_FLAG_VADDR and VFIO_DMA_MAP_FLAG_VADDR", () => {
   });
 });
 
-/** Call, argument, answer. */
-const calls: readonly [string, number, unknown, number][] = [
-  ["VFIO_GET_API_VERSION", uapi.VFIO_GET_API_VERSION, 0, 0],
-  ["VFIO_CHECK_EXTENSION of type 1", uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_TYPE1_IOMMU, 1],
-  ["VFIO_CHECK_EXTENSION of type 1 version 2", uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_TYPE1v2_IOMMU, 1],
-  ["VFIO_CHECK_EXTENSION of nesting", uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_TYPE1_NESTING_IOMMU, 1],
-  ["VFIO_CHECK_EXTENSION of unmapping all", uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_UNMAP_ALL, 1],
-  ["VFIO_CHECK_EXTENSION of new addresses", uapi.VFIO_CHECK_EXTENSION, uapi.VFIO_UPDATE_VADDR, 1],
-  ["VFIO_CHECK_EXTENSION of what nobody knows", uapi.VFIO_CHECK_EXTENSION, 99, 0],
-  ["VFIO_SET_IOMMU where something is mapped", uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU, -EINVAL],
-  ["an unknown call", 0x3b7f, {}, -ENOTTY],
-  ["an unknown call with a bad pointer", 0x3b7f, 0, -ENOTTY],
-  ["VFIO_IOMMU_MAP_DMA of a bad pointer", uapi.VFIO_IOMMU_MAP_DMA, 0, -EFAULT],
-  ["VFIO_IOMMU_UNMAP_DMA of a bad pointer", uapi.VFIO_IOMMU_UNMAP_DMA, null, -EFAULT],
-  ["VFIO_IOMMU_GET_INFO of a bad pointer", uapi.VFIO_IOMMU_GET_INFO, 0, -EFAULT],
-  ["VFIO_IOMMU_GET_INFO, too short", uapi.VFIO_IOMMU_GET_INFO, { argsz: 15 }, -EINVAL],
-  ["VFIO_IOMMU_DIRTY_PAGES of a bad pointer", uapi.VFIO_IOMMU_DIRTY_PAGES, 0, -EFAULT],
-  ["VFIO_IOMMU_DIRTY_PAGES, too short", uapi.VFIO_IOMMU_DIRTY_PAGES, { argsz: 7, flags: 2 }, -EINVAL],
-  ["VFIO_IOMMU_DIRTY_PAGES, unknown flag", uapi.VFIO_IOMMU_DIRTY_PAGES, { argsz: 8, flags: 8 }, -EINVAL],
-  ["VFIO_IOMMU_DIRTY_PAGES, start and stop", uapi.VFIO_IOMMU_DIRTY_PAGES, { argsz: 8, flags: 3 }, -EINVAL],
-  ["VFIO_IOMMU_DIRTY_PAGES, stop", uapi.VFIO_IOMMU_DIRTY_PAGES, { argsz: 8, flags: 2 }, 0],
-  ["VFIO_IOMMU_DIRTY_PAGES, a bitmap", uapi.VFIO_IOMMU_DIRTY_PAGES, { argsz: 48, flags: 4 }, -EINVAL],
-];
+type Command = Extract<keyof typeof uapi, `VFIO_${string}`>;
+
+/** Argument, errno. */
+function refused(command: Command, fixture: typeof two, rows: readonly (readonly [string, unknown, number])[]): void {
+  const calls = rows.map(([title, arg, errno]): ErrnoRow => {
+    return [title, (t) => t.sys.ioctl(t.self as number, uapi[command], arg), errno];
+  });
+  errnoTable(command, fixture, calls);
+}
 
 describe("VFIO: the other calls", () => {
-  for (const [title, cmd, arg, expected] of calls) {
-    TEST_F(two, `${title}: ${errnoNames[-expected] ?? String(expected)}`, (t) => {
-      expect(t.sys.ioctl(t.self, cmd, arg)).to.equal(expected);
-      expect(locked(t)).to.equal(6);
+  const extensions: readonly [string, number, number][] = [
+    ["type 1", uapi.VFIO_TYPE1_IOMMU, 1],
+    ["type 1 version 2", uapi.VFIO_TYPE1v2_IOMMU, 1],
+    ["nesting", uapi.VFIO_TYPE1_NESTING_IOMMU, 1],
+    ["unmapping all", uapi.VFIO_UNMAP_ALL, 1],
+    ["new addresses", uapi.VFIO_UPDATE_VADDR, 1],
+    ["what nobody knows", 99, 0],
+  ];
+  for (const [title, extension, expected] of extensions) {
+    TEST_F(two, `VFIO_CHECK_EXTENSION of ${title}: ${String(expected)}`, (t) => {
+      expect(t.sys.ioctl(t.self, uapi.VFIO_CHECK_EXTENSION, extension)).to.equal(expected);
     });
   }
-
-  TEST_F(version1, "VFIO_IOMMU_DIRTY_PAGES on version 1: EACCES, whatever the pointer", (t) => {
-    expect(t.sys.ioctl(t.self, uapi.VFIO_IOMMU_DIRTY_PAGES, 0)).to.equal(-EACCES);
+  TEST_F(two, "VFIO_GET_API_VERSION: 0", (t) => {
+    expect(t.sys.ioctl(t.self, uapi.VFIO_GET_API_VERSION, 0)).to.equal(0);
   });
 
-  TEST_F(two, "a descriptor that is none, or no container", (t) => {
-    expect(t.sys.ioctl(77, uapi.VFIO_GET_API_VERSION, 0)).to.equal(-EBADF);
-    const fd = t.sys.memfd_create("guest", 0);
-    expect(t.sys.ioctl(fd, uapi.VFIO_GET_API_VERSION, 0)).to.equal(-ENOTTY);
-  });
+  refused("VFIO_IOMMU_MAP_DMA", two, [["a bad pointer", 0, EFAULT]]);
+  refused("VFIO_IOMMU_UNMAP_DMA", two, [["a bad pointer", null, EFAULT]]);
+  refused("VFIO_IOMMU_GET_INFO", two, [
+    ["a bad pointer", 0, EFAULT],
+    ["too short", { argsz: 15 }, EINVAL],
+    ["just long enough", { argsz: 16 }, 0],
+  ]);
+  refused("VFIO_IOMMU_DIRTY_PAGES", two, [
+    ["a bad pointer", 0, EFAULT],
+    ["too short, before an unknown flag", { argsz: 7, flags: 8 }, EINVAL],
+    ["an unknown flag", { argsz: 8, flags: 8 }, EINVAL],
+    ["start and stop", { argsz: 8, flags: 3 }, EINVAL],
+    ["stop", { argsz: 8, flags: 2 }, 0],
+    ["a bitmap", { argsz: 48, flags: 4 }, EINVAL],
+  ]);
+  refused("VFIO_IOMMU_DIRTY_PAGES", version1, [["version 1, before a bad pointer", 0, EACCES]]);
+  errnoTable("ioctl", two, [
+    ["an unknown call, before a bad pointer", (t) => t.sys.ioctl(t.self as number, 0x3b7f, 0), ENOTTY],
+    ["a descriptor that is none", (t) => t.sys.ioctl(77, uapi.VFIO_GET_API_VERSION, 0), EBADF],
+    ["no container", (t) => t.sys.ioctl(memfd(t, 1), uapi.VFIO_GET_API_VERSION, 0), ENOTTY],
+  ]);
 
   const types: readonly [string, number, number][] = [
     ["type 1", uapi.VFIO_TYPE1_IOMMU, 0],
     ["type 1 version 2", uapi.VFIO_TYPE1v2_IOMMU, 0],
     ["nesting", uapi.VFIO_TYPE1_NESTING_IOMMU, 0],
-    ["an extension that is no type", uapi.VFIO_UNMAP_ALL, -EINVAL],
-    ["an extension that wants a type first", uapi.VFIO_UPDATE_VADDR, -ENODEV],
-    ["what nobody knows", 99, -ENODEV],
+    ["an extension that is no type", uapi.VFIO_UNMAP_ALL, EINVAL],
+    ["an extension that wants a type first", uapi.VFIO_UPDATE_VADDR, ENODEV],
+    ["what nobody knows", 99, ENODEV],
   ];
-  for (const [title, type, expected] of types) {
-    TEST_F(two, `VFIO_SET_IOMMU of ${title}: ${errnoNames[-expected] ?? "success, once"}`, (t) => {
+  const chosen = types.map(([title, type, errno]): ErrnoRow => {
+    const choose = (t: T): number => {
       const fd = openContainer(t);
-      expect(t.sys.ioctl(fd, uapi.VFIO_SET_IOMMU, type)).to.equal(expected);
+      const ret = t.sys.ioctl(fd, uapi.VFIO_SET_IOMMU, type);
       const again = t.sys.ioctl(fd, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU);
-      expect(again, "again").to.equal(expected === 0 ? -EINVAL : 0);
-    });
-  }
+      expect(again, "again").to.equal(errno === 0 ? -EINVAL : 0);
+      return ret;
+    };
+    return [title, choose, errno];
+  });
+  errnoTable("VFIO_SET_IOMMU", two, chosen);
+  refused("VFIO_SET_IOMMU", two, [["something is mapped", uapi.VFIO_TYPE1v2_IOMMU, EINVAL]]);
 });

@@ -59,7 +59,7 @@ const rows: readonly ErrnoRow[] = [
   ],
 ];
 
-describe("prctl(PR_SET_VMA): refused", () => errnoTable(eight, rows));
+describe("prctl(PR_SET_VMA): refused", () => errnoTable("prctl", eight, rows));
 
 describe("names", () => {
   TEST_F(eight, "a name splits, the same name merges, null takes it away", (t) => {
