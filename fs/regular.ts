@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Files that stand for what programs map besides memfds: ordinary files, and devices that only map. */
-import { address_space, file, type file_operations, FMODE_READ, inode } from "../include/linux/fs.js";
+import { address_space, file, type file_operations, FMODE_READ, inode, S_IFCHR, S_IFREG } from "../include/linux/fs.js";
 import type { vm_area_struct, vm_operations_struct } from "../include/linux/mm_types.js";
 import { vm_flags_or, type vm_flags_t } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
@@ -15,8 +15,9 @@ export const generic_file_vm_ops: vm_operations_struct = {
   page_mkwrite: filemap_page_mkwrite,
 };
 
-function make_inode(k: Machine, size: number): inode {
+function make_inode(k: Machine, size: number, mode = S_IFREG): inode {
   const host = new inode(k.next_ino++, size);
+  host.i_mode = mode;
   host.i_mapping = new address_space(host, new xarray());
   k.mem.register(host.i_mapping);
   return host;
@@ -73,5 +74,5 @@ export function open_device(
     },
     release,
   };
-  return new file(path, make_inode(k, 0), ops, mode, false);
+  return new file(path, make_inode(k, 0, S_IFCHR), ops, mode, false);
 }

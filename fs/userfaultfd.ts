@@ -4,7 +4,7 @@
  * that would be delivered is refused.
  */
 import { not_modelled } from "../include/linux/bug.js";
-import { file, type file_operations, FMODE_READ, inode } from "../include/linux/fs.js";
+import { anon_inode_getfile, type file_operations, FMODE_READ } from "../include/linux/fs.js";
 import { VM_MAYWRITE, VM_UFFD_MINOR, VM_UFFD_MISSING, VM_UFFD_WP, vma_is_anonymous } from "../include/linux/mm.js";
 import type { mm_struct, vm_area_struct } from "../include/linux/mm_types.js";
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
@@ -145,6 +145,10 @@ function userfaultfd_register(k: Machine, ctx: userfaultfd_ctx, { mode, range }:
 
 const userfaultfd_fops: file_operations = {
   name: "userfaultfd_fops",
+  read(_k, f) {
+    const { initialized } = f.private_data as userfaultfd_ctx;
+    return initialized ? not_modelled("fs/userfaultfd.c: userfaultfd_read") : -EINVAL;
+  },
   unlocked_ioctl(k, f, cmd, arg) {
     const ctx = f.private_data as userfaultfd_ctx;
     cmd = cmd >>> 0;
@@ -185,7 +189,6 @@ const userfaultfd_fops: file_operations = {
 export function sys_userfaultfd(k: Machine, flags: number): number {
   if (!(flags & uapi.UFFD_USER_MODE_ONLY) && !k.current.capabilities.has(CAP_SYS_PTRACE)) return -EPERM;
   if (flags & ~OPEN_FLAGS) return -EINVAL;
-  const f = new file("anon_inode:[userfaultfd]", new inode(k.next_ino++, 0), userfaultfd_fops, FMODE_READ, false);
-  f.private_data = { mm: k.current.mm!, initialized: false } satisfies userfaultfd_ctx;
-  return fd_install(k, f);
+  const ctx: userfaultfd_ctx = { mm: k.current.mm!, initialized: false };
+  return fd_install(k, anon_inode_getfile(k, "[userfaultfd]", userfaultfd_fops, ctx, FMODE_READ));
 }

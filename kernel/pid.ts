@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Files that stand for processes (kernel/pid.c). */
 import { fd_install } from "../fs/open.js";
-import { file, type file_operations, FMODE_READ, FMODE_WRITE, inode } from "../include/linux/fs.js";
+import { anon_inode_getfile, type file_operations, FMODE_READ, FMODE_WRITE } from "../include/linux/fs.js";
 import type { task_struct } from "../include/linux/sched.js";
 import type { Machine } from "../include/machine.js";
 import { EBADF, EINVAL, ESRCH } from "../uapi/errno.js";
@@ -21,9 +21,7 @@ export function sys_pidfd_open(k: Machine, pid: number, flags: number): number {
   const task = k.tasks.get(pid);
   if (task === undefined) return -ESRCH;
   if (task.tgid !== pid) return -EINVAL;
-  const f = new file("anon_inode:[pidfd]", new inode(k.next_ino++, 0), pidfd_fops, FMODE_READ | FMODE_WRITE, false);
-  f.private_data = pid;
-  return fd_install(k, f);
+  return fd_install(k, anon_inode_getfile(k, "[pidfd]", pidfd_fops, pid, FMODE_READ | FMODE_WRITE));
 }
 
 /**

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Limits and prctl(2) (kernel/sys.c). */
+import { not_modelled } from "../include/linux/bug.js";
 import { mmap_write_lock, mmap_write_unlock } from "../include/linux/mmap_lock.js";
-import { CAP_SYS_RESOURCE, RLIM_INFINITY, RLIM_NLIMITS } from "../include/linux/sched.js";
+import { CAP_SYS_RESOURCE, RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_NOFILE } from "../include/linux/sched.js";
 import { MMF_DISABLE_THP } from "../include/linux/sched/coredump.js";
 import type { ulong } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
@@ -38,10 +39,13 @@ function prctl_set_vma(k: Machine, opt: number, addr: ulong, size: ulong, arg: u
   return error;
 }
 
+/** The last of the options that are numbered from 1 on. */
+const PR_LAST = 64;
+
 /**
  * prctl(2), as far as it is about memory.
  * @kernel kernel/sys.c:SYSCALL_DEFINE5(prctl)
- * @fidelity simplified: PR_SET_VMA, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE; others say -EINVAL
+ * @fidelity simplified: PR_SET_VMA, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE
  */
 export function sys_prctl(
   k: Machine,
@@ -66,7 +70,7 @@ export function sys_prctl(
       if (arg2 || arg3 || arg4 || arg5) return -EINVAL;
       return mm.flags & MMF_DISABLE_THP ? 1 : 0;
     default:
-      return -EINVAL;
+      return option > 0 && option <= PR_LAST ? not_modelled(`kernel/sys.c: prctl ${String(option)}`) : -EINVAL;
   }
 }
 
@@ -77,18 +81,25 @@ function unlimited(limit: number): number {
   return limit < 0 ? RLIM_INFINITY : limit;
 }
 
+/** Descriptors that a process may have at most: fs.nr_open. */
+const NR_OPEN = 1 << 20;
+
 /**
  * setrlimit(2): sets a limit of the running process.
  * @kernel kernel/sys.c:do_prlimit
  * @fidelity mirrored (of what memory is limited by)
- * @returns 0, -EINVAL (unknown, soft above hard), -EPERM (raises the hard limit without CAP_SYS_RESOURCE)
+ * @param limit null is a bad address
+ * @returns 0, -EFAULT, -EINVAL (unknown, soft above hard), -EPERM (raises the hard limit without CAP_SYS_RESOURCE; more
+ *   descriptors than fs.nr_open)
  */
-export function sys_setrlimit(k: Machine, resource: number, limit: new_rlimit): number {
+export function sys_setrlimit(k: Machine, resource: number, limit: new_rlimit | null): number {
+  if (limit === null) return -EFAULT;
   if (!Number.isInteger(resource) || resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL;
   const { rlim, rlim_max, capabilities } = k.current;
   const soft = unlimited(typeof limit === "number" ? limit : limit.rlim_cur);
   const hard = typeof limit === "number" ? rlim_max[resource]! : unlimited(limit.rlim_max);
   if (soft > hard) return -EINVAL;
+  if (resource === RLIMIT_NOFILE && hard > NR_OPEN) return -EPERM;
   if (hard > rlim_max[resource]! && !capabilities.has(CAP_SYS_RESOURCE)) return -EPERM;
   rlim[resource] = soft;
   rlim_max[resource] = hard;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /sys/kernel/debug/cma/NAME: allocating from an area by hand (mm/cma_debug.c), and /sys/kernel/mm/cma/NAME (mm/cma_sysfs.c). */
 import type { cma } from "../include/linux/cma.js";
-import { FMODE_READ, FMODE_WRITE, file, inode, type file_operations } from "../include/linux/fs.js";
+import { kernfs_fop_open, type opener } from "../fs/open.js";
+import { file, inode, nonseekable, type file_operations } from "../include/linux/fs.js";
 import { NULL_PFN } from "../include/linux/mmzone.js";
 import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
@@ -81,9 +82,9 @@ const debugfs: Readonly<Record<string, Attribute>> = {
   maxchunk: { get: maxchunk },
 };
 
-const sysfs: Readonly<Record<string, Attribute>> = {
-  alloc_pages_success: { get: (area) => area.nr_pages_succeeded },
-  alloc_pages_fail: { get: (area) => area.nr_pages_failed },
+const sysfs: Readonly<Record<string, (area: cma) => number>> = {
+  alloc_pages_success: (area) => area.nr_pages_succeeded,
+  alloc_pages_fail: (area) => area.nr_pages_failed,
 };
 
 /** Operations of one file. @kernel fs/libfs.c:simple_attr_read, simple_attr_write */
@@ -101,16 +102,18 @@ function operations(area: cma, name: string, { get, set }: Attribute): file_oper
 }
 
 /** The files of all areas, by path. @kernel mm/cma_debug.c:cma_debugfs_init, mm/cma_sysfs.c:cma_sysfs_init */
-export function cma_files(k: Machine): [string, () => file][] {
-  const all: [string, () => file][] = [];
-  const add = (path: string, area: cma, name: string, attribute: Attribute): void => {
-    const ops = operations(area, name, attribute);
-    const open = (): file => new file(path, new inode(k.next_ino++, 0), ops, FMODE_READ | FMODE_WRITE, false);
-    all.push([path, open]);
-  };
+export function cma_files(k: Machine): [string, opener][] {
+  const all: [string, opener][] = [];
   for (const area of k.cmaAreas) {
-    for (const [name, a] of Object.entries(debugfs)) add(`/sys/kernel/debug/cma/${area.name}/${name}`, area, name, a);
-    for (const [name, a] of Object.entries(sysfs)) add(`/sys/kernel/mm/cma/${area.name}/${name}`, area, name, a);
+    for (const [name, attribute] of Object.entries(debugfs)) {
+      const ops = operations(area, name, attribute);
+      const open: opener = (_k, path, mode) =>
+        nonseekable(new file(path, new inode(k.next_ino++, 0), ops, mode, false));
+      all.push([`/sys/kernel/debug/cma/${area.name}/${name}`, open]);
+    }
+    for (const [name, get] of Object.entries(sysfs)) {
+      all.push([`/sys/kernel/mm/cma/${area.name}/${name}`, kernfs_fop_open({ name, read: () => `${get(area)}\n` })]);
+    }
   }
   return all;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /sys/kernel/debug/gup_test: pins from user space, for tests (mm/gup_test.c). */
 import { not_modelled } from "../include/linux/bug.js";
-import { FMODE_READ, FMODE_WRITE, file, inode, type file_operations } from "../include/linux/fs.js";
+import { file, inode, nonseekable, type file_operations } from "../include/linux/fs.js";
 import { GFP_KERNEL, __GFP_ZERO } from "../include/linux/gfp.js";
 import { FOLL_LONGTERM } from "../include/linux/mm.js";
 import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js";
@@ -82,7 +82,7 @@ function __gup_test_ioctl(k: Machine, cmd: number, gup: gup_test): number {
     next = addr + nr * PAGE_SIZE;
     if (next > end) {
       next = end;
-      nr = (next - addr) / PAGE_SIZE;
+      nr = Math.floor((next - addr) / PAGE_SIZE);
     }
     nr = get_some(k, cmd, gup, addr, nr, pages, i);
     if (nr <= 0) break;
@@ -120,6 +120,6 @@ function gup_test_ioctl(k: Machine, _filep: file, cmd: number, arg: unknown): nu
 const gup_test_fops: file_operations = { name: "gup_test", unlocked_ioctl: gup_test_ioctl };
 
 /** Opens the file. @kernel mm/gup_test.c:gup_test_fops @fidelity mirrored */
-export function gup_test_open(k: Machine): file {
-  return new file(GUP_TEST_PATH, new inode(k.next_ino++, 0), gup_test_fops, FMODE_READ | FMODE_WRITE, false);
+export function gup_test_open(k: Machine, path: string, mode: number): file {
+  return nonseekable(new file(path, new inode(k.next_ino++, 0), gup_test_fops, mode, false));
 }

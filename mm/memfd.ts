@@ -6,10 +6,10 @@ import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { VM_NORESERVE } from "../include/linux/mm.js";
 import type { Machine } from "../include/machine.js";
 import { xa_is_value } from "../lib/xarray.js";
-import { EBUSY, EINVAL, EPERM } from "../uapi/errno.js";
+import { EBUSY, EFAULT, EINVAL, EPERM } from "../uapi/errno.js";
 import {
   F_ADD_SEALS,
-  F_GET_SEALS,
+  type F_GET_SEALS,
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
   F_SEAL_SEAL,
@@ -19,13 +19,15 @@ import {
   MFD_CLOEXEC,
   MFD_HUGETLB,
 } from "../uapi/memfd.js";
-import { fput } from "../fs/file_table.js";
-import { fd_install } from "../fs/open.js";
+import { get_unused_fd_flags } from "../fs/open.js";
 import { shmem_file_setup } from "./shmem.js";
 import { lru_add_drain_all } from "./swap.js";
 
 const F_ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 const MFD_ALL_FLAGS = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB;
+/** Where the flags say how large huge pages are to be. */
+const MFD_HUGE_SHIFT = 26;
+const MFD_HUGE_MASK = 0x3f;
 /** NAME_MAX less the length of "memfd:". */
 const MFD_NAME_MAX_LEN = 255 - 6;
 
@@ -78,14 +80,12 @@ function memfd_add_seals(k: Machine, f: file, seals: number): number {
  * Adds seals to a file, or tells which it has.
  * @kernel mm/memfd.c:memfd_fcntl
  * @fidelity mirrored
- * @param cmd F_ADD_SEALS or F_GET_SEALS
  * @returns 0 or the seals; -EPERM: sealed against sealing, or not open for writing; -EBUSY: F_SEAL_WRITE while there
  *   are writable mappings or pinned pages; -EINVAL
  */
-export function memfd_fcntl(k: Machine, f: file, cmd: number, arg: number): number {
+export function memfd_fcntl(k: Machine, f: file, cmd: typeof F_ADD_SEALS | typeof F_GET_SEALS, arg: number): number {
   if (cmd === F_ADD_SEALS) return arg < 0 || arg > 0xffffffff ? -EINVAL : memfd_add_seals(k, f, arg);
-  if (cmd === F_GET_SEALS) return f.f_inode.shmem?.seals ?? -EINVAL;
-  return -EINVAL;
+  return f.f_inode.shmem?.seals ?? -EINVAL;
 }
 
 /** Bytes of a text in UTF-8, as user space passes it. */
@@ -102,17 +102,21 @@ function strnlen_user(text: string): number {
  * Makes an empty memfd and opens it in the running task.
  * @kernel mm/memfd.c:memfd_create
  * @fidelity mirrored; MFD_HUGETLB is not modelled
+ * @param name null is a bad address
  * @param flags MFD_…
- * @returns the descriptor; -EINVAL for unknown flags or a name longer than 249 bytes; -ENOMEM; -EMFILE
+ * @returns the descriptor; -EINVAL for unknown flags or a name longer than 249 bytes; -EFAULT; -ENOMEM; -EMFILE
  */
-export function memfd_create(k: Machine, name: string, flags: number): number {
-  if (flags & MFD_HUGETLB) not_modelled("mm/hugetlb.c: hugetlb_file_setup");
-  if (flags & ~MFD_ALL_FLAGS) return -EINVAL;
+export function memfd_create(k: Machine, name: string | null, flags: number): number {
+  const known = flags & MFD_HUGETLB ? MFD_ALL_FLAGS | (MFD_HUGE_MASK << MFD_HUGE_SHIFT) : MFD_ALL_FLAGS;
+  if (flags & ~known) return -EINVAL;
+  if (name === null) return -EFAULT;
   if (strnlen_user(name) > MFD_NAME_MAX_LEN) return -EINVAL;
+  const fd = get_unused_fd_flags(k);
+  if (fd < 0) return fd;
+  if (flags & MFD_HUGETLB) not_modelled("mm/hugetlb.c: hugetlb_file_setup");
   const f = shmem_file_setup(k, `/memfd:${name}`, 0, VM_NORESERVE);
   if (typeof f === "number") return f;
   if (flags & MFD_ALLOW_SEALING) f.f_inode.shmem!.seals &= ~F_SEAL_SEAL;
-  const fd = fd_install(k, f);
-  if (fd < 0) fput(k, f);
+  k.current.files.set(fd, f);
   return fd;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /sys/devices/system/memory: blocks of memory, to be taken offline and online (drivers/base/memory.c). */
 import { would_wait } from "../../include/linux/bug.js";
-import { FMODE_READ, FMODE_WRITE, file, inode, type file_operations } from "../../include/linux/fs.js";
+import { kernfs_fop_open, type opener } from "../../fs/open.js";
+import type { file_operations } from "../../include/linux/fs.js";
 import { page_zone } from "../../include/linux/mem_map.js";
 import {
   MMOP_OFFLINE,
@@ -17,7 +18,7 @@ import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { offline_pages } from "../../mm/memory_hotplug.js";
 import { online_pages, zone_for_pfn_range } from "../../mm/memory_hotplug/online.js";
-import { EACCES, EINVAL } from "../../uapi/errno.js";
+import { EINVAL } from "../../uapi/errno.js";
 
 const MEMORY_DIR = "/sys/devices/system/memory";
 /** By MMOP_… number. */
@@ -95,12 +96,10 @@ function valid_zones_show(k: Machine, mem: memory_block): string {
 }
 
 /** The files of all blocks, by path. @kernel drivers/base/memory.c:memory_dev_init @fidelity simplified: state, valid_zones, block_size_bytes */
-export function memory_files(k: Machine): [string, () => file][] {
-  const all: [string, () => file][] = [];
+export function memory_files(k: Machine): [string, opener][] {
+  const all: [string, opener][] = [];
   const add = (name: string, ops: Omit<file_operations, "name">): void => {
-    const path = `${MEMORY_DIR}/${name}`;
-    const f_op = { name, write: () => -EACCES, ...ops };
-    all.push([path, () => new file(path, new inode(k.next_ino++, 0), f_op, FMODE_READ | FMODE_WRITE, false)]);
+    all.push([`${MEMORY_DIR}/${name}`, kernfs_fop_open({ name, ...ops })]);
   };
   add("block_size_bytes", { read: () => `${memory_block_size_bytes(k).toString(16)}\n` });
   const blocks = Math.ceil((k.mem.max_pfn * PAGE_SIZE) / memory_block_size_bytes(k));

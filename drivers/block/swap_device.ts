@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Block devices as far as they are swapped to: a disk, a solid-state disk, a ramdisk (drivers/block/). */
-import { address_space, file, type file_operations, inode } from "../../include/linux/fs.js";
+import { address_space, file, type file_operations, inode, S_IFBLK } from "../../include/linux/fs.js";
 import type { swap_device } from "../../include/linux/swap.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
@@ -36,6 +36,7 @@ export class block_device implements swap_device {
     this.stable_writes = o.stable_writes ?? false;
     this.formatted = o.formatted ?? true;
     this.inode = new inode(k.next_ino++, o.pages * PAGE_SIZE);
+    this.inode.i_mode = S_IFBLK;
     this.inode.i_mapping = new address_space(this.inode, new xarray());
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** /dev/vfio/vfio (drivers/vfio/container.c). */
-import { FMODE_READ, FMODE_WRITE, file, inode, type file_operations } from "../../include/linux/fs.js";
+import { file, inode, S_IFCHR, type file_operations } from "../../include/linux/fs.js";
 import type { mm_struct } from "../../include/linux/mm_types.js";
 import type { Machine } from "../../include/machine.js";
 import { EINVAL, ENODEV } from "../../uapi/errno.js";
@@ -68,8 +68,10 @@ const vfio_fops: file_operations = {
  * @kernel drivers/vfio/container.c:vfio_fops_open
  * @fidelity simplified: a group is attached and the type 1 version 2 driver chosen already
  */
-export function vfio_fops_open(k: Machine): file {
-  const f = new file(VFIO_CONTAINER_PATH, new inode(k.next_ino++, 0), vfio_fops, FMODE_READ | FMODE_WRITE, false);
+export function vfio_fops_open(k: Machine, path: string, mode: number): file {
+  const host = new inode(k.next_ino++, 0);
+  host.i_mode = S_IFCHR;
+  const f = new file(path, host, vfio_fops, mode, false);
   f.private_data = new vfio_container(vfio_iommu_type1_open(k, VFIO_TYPE1v2_IOMMU)!);
   return f;
 }

@@ -12,6 +12,11 @@ import type { vm_flags_t } from "./vm_flags.js";
 export const FMODE_READ = 1;
 export const FMODE_WRITE = 2;
 
+/** What an inode is (uapi/linux/stat.h); 0 stands for none of them, as anonymous inodes are. */
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFCHR = 0o020000;
+
 /** The page cache of one inode and the VMAs that map it. */
 export class address_space implements page_owner {
   owner_id = 0;
@@ -52,6 +57,8 @@ export class inode {
   i_size: number;
   i_mapping!: address_space;
   shmem: shmem_inode_info | null = null;
+  /** S_IF… */
+  i_mode = S_IFREG;
   /** How many open files and mappings hold it. */
   i_count = 1;
   /** Held by a task that changes the file, so by one at a time. */
@@ -95,6 +102,8 @@ export class file {
   readonly f_op: file_operations;
   f_mode: number;
   f_count = 1;
+  /** Has it positions (FMODE_PREAD and FMODE_PWRITE)? */
+  seekable = true;
   /** Has the name gone (as a memfd's always has)? */
   readonly deleted: boolean;
   /** What the driver that opened it keeps. */
@@ -113,7 +122,33 @@ export class file {
 
 /** A regular file: a memfd or shared memory, or one of a file system. @kernel include/uapi/linux/stat.h:S_ISREG */
 export function is_regular(f: file): boolean {
-  return f.f_inode.shmem !== null || f.f_op.name === "generic_file_operations";
+  return f.f_inode.i_mode === S_IFREG;
+}
+
+/**
+ * A file without positions. @kernel fs/open.c:nonseekable_open @fidelity mirrored
+ */
+export function nonseekable(f: file): file {
+  f.seekable = false;
+  return f;
+}
+
+/**
+ * A file that stands for no inode of its own. @kernel fs/anon_inodes.c:anon_inode_getfile @fidelity mirrored
+ * @param name as /proc/PID/maps would show it, without "anon_inode:"
+ */
+export function anon_inode_getfile(
+  k: Machine,
+  name: string,
+  f_op: file_operations,
+  priv: unknown,
+  f_mode: number,
+): file {
+  const host = new inode(k.next_ino++, 0);
+  host.i_mode = 0;
+  const f = new file(`anon_inode:${name}`, host, f_op, f_mode, false);
+  f.private_data = priv;
+  return nonseekable(f);
 }
 
 /** One more writable shared mapping; -EPERM where writing is denied (a write seal). @kernel mapping_map_writable */

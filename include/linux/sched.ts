@@ -12,8 +12,10 @@ export const PF_MEMALLOC_NOIO = 0x00080000;
 export const PF_KTHREAD = 0x00200000;
 export const PF_MEMALLOC_PIN = 0x10000000;
 
+export const RLIMIT_FSIZE = 1;
 export const RLIMIT_DATA = 2;
 export const RLIMIT_STACK = 3;
+export const RLIMIT_NOFILE = 7;
 export const RLIMIT_MEMLOCK = 8;
 export const RLIMIT_AS = 9;
 export const RLIM_NLIMITS = 16;
@@ -68,6 +70,8 @@ export class task_struct {
     this.rlim = new Array<number>(RLIM_NLIMITS).fill(RLIM_INFINITY);
     this.rlim_max = [...this.rlim];
     this.rlim[RLIMIT_STACK] = 8 << 20;
+    this.rlim[RLIMIT_NOFILE] = 1024;
+    this.rlim_max[RLIMIT_NOFILE] = 4096;
     this.capabilities = new Set([
       CAP_IPC_LOCK,
       CAP_SYS_RAWIO,

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** System calls on open files. */
 import { fput, get_file } from "../../fs/file_table.js";
+import { inode_newsize_ok } from "../../fs/attr.js";
+import { sys_fcntl } from "../../fs/fcntl.js";
 import { do_sys_open, fd_install, vfs_fallocate } from "../../fs/open.js";
+import { ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from "../../fs/read_write.js";
 import { sys_userfaultfd } from "../../fs/userfaultfd.js";
-import { not_modelled } from "../../include/linux/bug.js";
-import { type file, FMODE_READ, FMODE_WRITE, inode_lock, inode_unlock, is_regular } from "../../include/linux/fs.js";
+import { type file, FMODE_WRITE, inode_lock, inode_unlock, is_regular } from "../../include/linux/fs.js";
+import { RLIMIT_NOFILE } from "../../include/linux/sched.js";
 import { toULong, type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
-import { memfd_create, memfd_fcntl } from "../../mm/memfd.js";
-import { shmem_pread, shmem_pwrite, shmem_truncate } from "../../mm/shmem.js";
+import { memfd_create } from "../../mm/memfd.js";
+import { shmem_truncate } from "../../mm/shmem.js";
 import { sys_swapoff, sys_swapon } from "../../mm/swapfile.js";
 import { truncate_pagecache } from "../../mm/truncate.js";
-import { EBADF, EINVAL, ENOTTY, ESPIPE } from "../../uapi/errno.js";
+import { EBADF, EINVAL, ENOTTY } from "../../uapi/errno.js";
 import { type Arg, int } from "./memory.js";
+
+/** A file of sysfs or debugfs, which has no size. */
+function is_text(f: file): boolean {
+  return f.f_inode.shmem === null && f.f_op.mmap === undefined;
+}
 
 /** @kernel fs/open.c:do_sys_ftruncate */
 function ftruncate(k: Machine, fd: number, length: ulong): number {
@@ -27,6 +35,9 @@ function ftruncate(k: Machine, fd: number, length: ulong): number {
 }
 
 function do_truncate(k: Machine, f: file, length: number): number {
+  const too_long = inode_newsize_ok(k, f.f_inode, length);
+  if (too_long) return too_long;
+  if (is_text(f)) return 0;
   if (f.f_inode.shmem !== null) return shmem_truncate(k, f.f_inode, length);
   const old = f.f_inode.i_size;
   f.f_inode.i_size = length;
@@ -34,46 +45,24 @@ function do_truncate(k: Machine, f: file, length: number): number {
   return 0;
 }
 
+/** The last position of a file: the largest number that a loff_t holds. */
+const MAX_LFS_FILESIZE = (1n << 63n) - 1n;
+
+/** A position as C takes it, exactly. */
+function loff_t(x: Arg): bigint {
+  return BigInt.asIntN(64, BigInt(x));
+}
+
 /** @kernel fs/open.c:ksys_fallocate */
-function fallocate(k: Machine, fd: number, mode: number, offset: ulong, len: ulong): number {
+function fallocate(k: Machine, fd: number, mode: number, offset: Arg, len: Arg): number {
   const f = k.current.files.get(fd);
-  return f === undefined ? -EBADF : vfs_fallocate(k, f, mode, offset, len);
+  if (f === undefined) return -EBADF;
+  const too_far = loff_t(offset) + loff_t(len) > MAX_LFS_FILESIZE;
+  return vfs_fallocate(k, f, mode, toULong(offset), toULong(len), too_far);
 }
 
-/** @kernel fs/read_write.c:ksys_pwrite64 */
-function pwrite(k: Machine, fd: number, value: number, pos: ulong): number {
-  if (pos < 0) return -EINVAL;
-  const f = k.current.files.get(fd);
-  if (f === undefined || !(f.f_mode & FMODE_WRITE)) return -EBADF;
-  if (!is_regular(f)) return -ESPIPE;
-  if (f.f_inode.shmem === null) return not_modelled("mm/filemap.c: generic_perform_write");
-  return shmem_pwrite(k, f, pos, value);
-}
-
-/** @kernel fs/read_write.c:ksys_pread64 */
-function pread(k: Machine, fd: number, pos: ulong): number {
-  if (pos < 0) return -EINVAL;
-  const f = k.current.files.get(fd);
-  if (f === undefined || !(f.f_mode & FMODE_READ)) return -EBADF;
-  if (!is_regular(f)) return -ESPIPE;
-  if (f.f_inode.shmem === null) return not_modelled("mm/filemap.c: filemap_read");
-  return shmem_pread(k, f, pos);
-}
-
-/** Writes a text to a file that takes commands. @kernel fs/read_write.c:ksys_write @fidelity simplified: from its start */
-function write(k: Machine, fd: number, text: string): number {
-  const f = k.current.files.get(fd);
-  if (f === undefined || !(f.f_mode & FMODE_WRITE)) return -EBADF;
-  if (f.f_op.write !== undefined) return f.f_op.write(k, f, text);
-  return is_regular(f) ? not_modelled("fs/read_write.c: write of more than a byte") : -EINVAL;
-}
-
-/** Reads such a file whole. @kernel fs/read_write.c:ksys_read @fidelity simplified: from its start */
-function read(k: Machine, fd: number): string | number {
-  const f = k.current.files.get(fd);
-  if (f === undefined || !(f.f_mode & FMODE_READ)) return -EBADF;
-  if (f.f_op.read !== undefined) return f.f_op.read(k, f);
-  return is_regular(f) ? not_modelled("fs/read_write.c: read of more than a byte") : -EINVAL;
+function is_last(pos: Arg): boolean {
+  return loff_t(pos) === MAX_LFS_FILESIZE;
 }
 
 /** @kernel fs/ioctl.c:SYSCALL_DEFINE3(ioctl) */
@@ -96,6 +85,7 @@ function dup2(k: Machine, oldfd: number, newfd: number): number {
   const f = k.current.files.get(oldfd);
   if (f === undefined || newfd < 0) return -EBADF;
   if (oldfd === newfd) return newfd;
+  if (newfd >= k.current.rlim[RLIMIT_NOFILE]!) return -EBADF;
   get_file(f);
   close(k, newfd);
   k.current.files.set(newfd, f);
@@ -113,24 +103,22 @@ function dup(k: Machine, fd: number): number {
 /** The system calls on files, run by k.current; each returns 0 or more, or -errno. */
 export function file_calls(k: Machine) {
   return {
-    memfd_create: (name: string, flags: Arg): number => memfd_create(k, name, int(flags)),
+    /** `name`: null is a bad address. */
+    memfd_create: (name: string | null, flags: Arg): number => memfd_create(k, name, int(flags)),
     ftruncate: (fd: Arg, length: Arg): number => ftruncate(k, int(fd), toULong(length)),
-    fallocate: (fd: Arg, mode: Arg, offset: Arg, len: Arg): number =>
-      fallocate(k, int(fd), int(mode), toULong(offset), toULong(len)),
+    fallocate: (fd: Arg, mode: Arg, offset: Arg, len: Arg): number => fallocate(k, int(fd), int(mode), offset, len),
     /** Writes one byte; returns 1. */
-    pwrite: (fd: Arg, value: number, pos: Arg): number => pwrite(k, int(fd), value & 0xff, toULong(pos)),
+    pwrite: (fd: Arg, value: number, pos: Arg): number =>
+      ksys_pwrite64(k, int(fd), value & 0xff, toULong(pos), is_last(pos)),
     /** Reads one byte and returns it: 0 … 255, and 256 at the end of the file. */
-    pread: (fd: Arg, pos: Arg): number => pread(k, int(fd), toULong(pos)),
+    pread: (fd: Arg, pos: Arg): number => ksys_pread64(k, int(fd), toULong(pos), is_last(pos)),
     /** Writes a text to a file of sysfs or debugfs; its length, or -errno. */
-    write: (fd: Arg, text: string): number => write(k, int(fd), text),
+    write: (fd: Arg, text: string): number => ksys_write(k, int(fd), text),
     /** Reads a file of sysfs or debugfs whole; its text, or -errno. */
-    read: (fd: Arg): string | number => read(k, int(fd)),
-    fcntl: (fd: Arg, cmd: Arg, arg: Arg): number => {
-      const f = k.current.files.get(int(fd));
-      return f === undefined ? -EBADF : memfd_fcntl(k, f, int(cmd), toULong(arg));
-    },
-    /** Opens a path that kernel/devices.ts or a test has made known. */
-    open: (path: string, flags: Arg): number => do_sys_open(k, path, int(flags)),
+    read: (fd: Arg): string | number => ksys_read(k, int(fd)),
+    fcntl: (fd: Arg, cmd: Arg, arg: Arg): number => sys_fcntl(k, int(fd), int(cmd), toULong(arg)),
+    /** Opens a path that kernel/devices.ts or a test has made known; null is a bad address. */
+    open: (path: string | null, flags: Arg): number => do_sys_open(k, path, int(flags)),
     /** `path`: null is a bad address. */
     swapon: (path: string | null, flags: Arg): number => sys_swapon(k, path, int(flags)),
     swapoff: (path: string | null): number => sys_swapoff(k, path),

@@ -137,7 +137,7 @@ export function memory_calls(k: Machine) {
       const last = typeof arg5 === "string" || arg5 === null ? arg5 : toULong(arg5);
       return sys_prctl(k, int(option), toULong(arg2), toULong(arg3), toULong(arg4), last);
     },
-    setrlimit: (resource: Arg, limit: new_rlimit): number => sys_setrlimit(k, int(resource), limit),
+    setrlimit: (resource: Arg, limit: new_rlimit | null): number => sys_setrlimit(k, int(resource), limit),
     /** Reads a byte of user memory: { val }, or { sig, code } where the access kills. */
     load: (addr: Arg) => user_access(k, toULong(addr), false),
     /** Writes a byte of user memory. */

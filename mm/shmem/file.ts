@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** fallocate, read and write of shmem files (mm/shmem.c). */
+import { inode_newsize_ok } from "../../fs/attr.js";
 import { type file, type inode, inode_lock, inode_unlock } from "../../include/linux/fs.js";
 import { compound_head, folio_nr_pages, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { PG_dirty, PG_uptodate } from "../../include/linux/page-flags.js";
@@ -43,7 +44,7 @@ function punch_hole(k: Machine, f: file, offset: number, len: number): number {
  * @kernel mm/shmem.c:shmem_fallocate
  * @fidelity simplified: does not give up when reclaim swaps out what it allocates
  * @param mode FALLOC_FL_… : 0, KEEP_SIZE, or PUNCH_HOLE with KEEP_SIZE
- * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EINTR
+ * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EFBIG; -EINTR
  */
 export function shmem_fallocate(k: Machine, f: file, mode: number, offset: number, len: number): number {
   if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
@@ -57,6 +58,8 @@ export function shmem_fallocate(k: Machine, f: file, mode: number, offset: numbe
 function allocate_range(k: Machine, f: file, offset: number, len: number, mode: number): number {
   const host = f.f_inode;
   const info = host.shmem!;
+  const too_long = inode_newsize_ok(k, host, offset + len);
+  if (too_long) return too_long;
   if (info.seals & F_SEAL_GROW && offset + len > host.i_size) return -EPERM;
   const start = Math.floor(offset / PAGE_SIZE);
   const end = Math.ceil((offset + len) / PAGE_SIZE);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Promised memory under vm.overcommit_memory 0, 1 and 2, and the limits RLIMIT_AS and RLIMIT_DATA. */
-import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, RLIMIT_AS, RLIMIT_DATA } from "../../include/linux/sched.js";
+import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE } from "../../include/linux/sched.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
-import { EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import { EFAULT, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
 import {
   MAP_NORESERVE,
   MAP_SHARED,
@@ -156,6 +156,16 @@ describe("limits of an address space", () => {
   });
 
   errnoTable("setrlimit", window, [
+    ["a bad address, before no such limit", (t) => t.sys.setrlimit(99, null), EFAULT],
+    ["no such limit, before soft above hard", (t) => t.sys.setrlimit(16, { rlim_cur: 2, rlim_max: 1 }), EINVAL],
+    ["a negative limit's number", (t) => t.sys.setrlimit(-1, 1), EINVAL],
+    [
+      "more descriptors than fs.nr_open",
+      (t) => t.sys.setrlimit(RLIMIT_NOFILE, { rlim_cur: 2, rlim_max: 2 ** 20 + 1 }),
+      EPERM,
+    ],
+    ["descriptors without end", (t) => t.sys.setrlimit(RLIMIT_NOFILE, { rlim_cur: 2, rlim_max: -1 }), EPERM],
+    ["as many as fs.nr_open", (t) => t.sys.setrlimit(RLIMIT_NOFILE, { rlim_cur: 2, rlim_max: 2 ** 20 }), 0],
     ["no such limit", (t) => t.sys.setrlimit(16, 1), EINVAL],
     ["soft above hard", (t) => t.sys.setrlimit(RLIMIT_AS, { rlim_cur: 2, rlim_max: 1 }), EINVAL],
     [

@@ -7,7 +7,7 @@ import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { MIGRATE_ISOLATE } from "../../include/linux/mmzone.js";
 import { PG_table } from "../../include/linux/page-flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
-import { EACCES, EBUSY, EINTR, EINVAL } from "../../uapi/errno.js";
+import { EBUSY, EINTR, EINVAL } from "../../uapi/errno.js";
 import { MADV_NOMOVABLE } from "../../uapi/mman-common.js";
 import { errnoTable } from "./lib/errnos.js";
 import { cat, echo } from "./lib/files.js";
@@ -59,7 +59,6 @@ describe("memory offline: what cannot be", () => {
     ["no such state", (t) => state(t, 8, "asleep"), EINVAL],
     ["online already", (t) => state(t, 8, "online"), EINVAL],
     ["holes: the first block", (t) => state(t, 0, "offline"), EINVAL],
-    ["valid_zones is written", (t) => echo(t, "DMA", `${DIR}/memory8/valid_zones`), EACCES],
     ["page tables are in it", (t) => state(t, (populate(t, 0, 1), unmovableBlock(t)), "offline"), EBUSY],
     ["a signal is pending", (t) => ((t.k.current.fatal_signal = 9), state(t, 8, "offline")), EINTR],
     ["offline already", (t) => (state(t, 8, "offline"), state(t, 8, "offline")), EINVAL],

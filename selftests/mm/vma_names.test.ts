@@ -6,7 +6,7 @@ import { vm_flags_or } from "../../include/linux/vm_flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EAGAIN, EBADF, EFAULT, EINVAL, ENOMEM } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/mman-common.js";
-import { PR_SET_VMA } from "../../uapi/prctl.js";
+import { PR_GET_THP_DISABLE, PR_SET_THP_DISABLE, PR_SET_VMA } from "../../uapi/prctl.js";
 import { errnoTable, type ErrnoRow } from "./lib/errnos.js";
 import { advise, ANON, at, bytes, map, ranges, SHARED_ANON, type T, vmFlags } from "./lib/memory.js";
 
@@ -59,7 +59,25 @@ const rows: readonly ErrnoRow[] = [
   ],
 ];
 
+/** Options that are not about names. */
+const options: readonly ErrnoRow[] = [
+  ["an unknown option", (t) => t.sys.prctl(9999, 0, 0, 0, 0), EINVAL],
+  ["option 0", (t) => t.sys.prctl(0, 0, 0, 0, 0), EINVAL],
+  ["PR_SET_THP_DISABLE, a third argument", (t) => t.sys.prctl(PR_SET_THP_DISABLE, 1, 1, 0, 0), EINVAL],
+  ["a fourth", (t) => t.sys.prctl(PR_SET_THP_DISABLE, 1, 0, 1, 0), EINVAL],
+  ["a fifth", (t) => t.sys.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 1), EINVAL],
+  ["PR_GET_THP_DISABLE, a second argument", (t) => t.sys.prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0), EINVAL],
+  ["neither has any", (t) => t.sys.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0],
+];
+
 describe("prctl(PR_SET_VMA): refused", () => errnoTable("prctl", eight, rows));
+describe("prctl: refused", () => {
+  errnoTable("prctl", eight, options);
+
+  TEST_F(eight, "an option that is not modelled says so", (t) => {
+    expect(() => t.sys.prctl(15, 0, 0, 0, 0)).to.throw("prctl 15");
+  });
+});
 
 describe("names", () => {
   TEST_F(eight, "a name splits, the same name merges, null takes it away", (t) => {
