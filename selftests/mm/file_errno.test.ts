@@ -12,7 +12,7 @@ import { bytes, map, memfd, type T, touch } from "./lib/memory.js";
 import { failAllocations, openFile } from "./lib/tasks.js";
 import { mapDma, openContainer } from "./lib/vfio.js";
 
-const { EBADF, EBUSY, EFAULT, EFBIG, EINVAL, EMFILE, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ESPIPE } = errno;
+const { EBADF, EBUSY, EFAULT, EFBIG, EINTR, EINVAL, EMFILE, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ESPIPE } = errno;
 const { F_ADD_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE } = uapi;
 const { FALLOC_FL_COLLAPSE_RANGE: COLLAPSE, FALLOC_FL_INSERT_RANGE: INSERT, FALLOC_FL_ZERO_RANGE: ZERO } = uapi;
 const { FALLOC_FL_KEEP_SIZE: KEEP, FALLOC_FL_UNSHARE_RANGE: UNSHARE } = uapi;
@@ -163,14 +163,23 @@ const given: readonly ErrnoRow[] = [
   ["within it", (t) => t.sys.fallocate(sealed(t, F_SEAL_GROW), 0, 0, bytes(4)), 0],
   ["what is sealed against writing", (t) => t.sys.fallocate(sealed(t, F_SEAL_WRITE), 0, 0, 4096), 0],
   ["what cannot be promised", (t) => (noPromise(t), t.sys.fallocate(memfd(t, 4), 0, 0, bytes(4))), ENOSPC],
-  ["no memory", (t) => noMemory(t), ENOMEM],
+  ["no memory", (t) => noMemory(t, (fd) => t.sys.fallocate(fd, 0, 0, bytes(4))), ENOMEM],
+  ["a task that is being killed", (t) => dying(t), EINTR],
 ];
 
-function noMemory(t: T): number {
+/** Calls with a memfd of four pages when no page can be had. */
+function noMemory(t: T, call: (fd: number) => number): number {
   const fd = memfd(t, 4);
   failAllocations(t.k, { probability: 100 });
-  const ret = t.sys.fallocate(fd, 0, 0, bytes(4));
+  const ret = call(fd);
   failAllocations(t.k, { probability: 0 });
+  return ret;
+}
+
+function dying(t: T): number {
+  t.k.current.fatal_signal = 9;
+  const ret = t.sys.fallocate(memfd(t, 4), 0, 0, bytes(4));
+  t.k.current.fatal_signal = 0;
   return ret;
 }
 
@@ -200,6 +209,7 @@ const written: readonly ErrnoRow[] = [
   ["behind the end of what may not grow", (t) => t.sys.pwrite(sealed(t, F_SEAL_GROW), 1, bytes(4)), EPERM],
   ["its last byte", (t) => t.sys.pwrite(sealed(t, F_SEAL_GROW), 1, bytes(4) - 1) - 1, 0],
   ["what cannot be promised", (t) => (noPromise(t), t.sys.pwrite(memfd(t, 4), 1, 0)), ENOSPC],
+  ["no memory", (t) => noMemory(t, (fd) => t.sys.pwrite(fd, 1, 0)), ENOMEM],
 ];
 
 const taken: readonly ErrnoRow[] = [

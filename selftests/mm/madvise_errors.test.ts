@@ -7,6 +7,7 @@ import { vm_flags_or } from "../../include/linux/vm_flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { EACCES, EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM, errnoNames } from "../../uapi/errno.js";
 import * as uapi from "../../uapi/mman-common.js";
+import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
 import { advise, at, bytes, map, mapMemfd, memfd, peek, places, ranges, touch, type T, vmFlags } from "./lib/memory.js";
 import { failAllocations } from "./lib/tasks.js";
 import { mapDma, openContainer } from "./lib/vfio.js";
@@ -47,15 +48,14 @@ describe("madvise: memory errors", () => {
     ["MADV_HWPOISON", MADV_HWPOISON],
     ["MADV_SOFT_OFFLINE", MADV_SOFT_OFFLINE],
   ] as const) {
-    for (const [title, start, length, user, root] of injections) {
-      TEST_F(scene, `${name}, ${title}: ${errnoNames[user] ?? "success"} to a user`, (t) => {
-        t.k.current.capabilities.delete(CAP_SYS_ADMIN);
-        expect(t.sys.madvise(start, length, behavior)).to.equal(0 - user);
-      });
-      TEST_F(scene, `${name}, ${title}: ${errnoNames[root] ?? "success"} to root`, (t) => {
-        expect(t.sys.madvise(start, length, behavior)).to.equal(0 - root);
-      });
-    }
+    const rows = injections.flatMap(([title, start, length, user, root]): ErrnoRow[] => {
+      const call = (t: T): number => t.sys.madvise(start, length, behavior);
+      return [
+        [`${name} by a user, ${title}`, (t) => (drop(t, CAP_SYS_ADMIN), call(t)), user],
+        [`${name} by root, ${title}`, call, root],
+      ];
+    });
+    errnoTable("madvise", scene, rows);
 
     TEST_F(scene, `${name}, good memory: EPERM to a user, and the page is not touched`, (t) => {
       t.k.current.capabilities.delete(CAP_SYS_ADMIN);
@@ -73,6 +73,15 @@ function between(t: T, make: (t: T) => void): void {
   map(t, 0, 6);
   expect(t.sys.munmap(at(2), bytes(2))).to.equal(0);
   make(t);
+}
+
+/** Advises six pages of which the third and fourth are another mapping, and looks at what is there then. */
+function stops(t: T, { make, behavior, after }: Stop, touched: number): number {
+  between(t, make);
+  touch(t, 0, touched);
+  const ret = advise(t, 0, 6, behavior);
+  expect(places(t, 0, 6)).to.equal(after);
+  return ret;
 }
 
 interface Stop {
@@ -125,22 +134,17 @@ const populated: readonly Stop[] = [
 const any = FIXTURE("anonymous");
 
 describe("madvise: populating stops at the first refusal, not at a hole", () => {
-  for (const { title, make, behavior, errno, after } of populated) {
-    TEST_F(any, `${title}: ${errnoNames[errno]}`, (t) => {
-      between(t, make);
-      expect(advise(t, 0, 6, behavior)).to.equal(-errno);
-      expect(places(t, 0, 6)).to.equal(after);
-    });
-  }
+  const rows = populated.map((stop): ErrnoRow => [stop.title, (t) => stops(t, stop, 0), stop.errno]);
+  errnoTable("madvise", any, [...rows, ["a task that is being killed", killed, EINTR]]);
 
-  TEST_F(any, "a task that is being killed: EINTR", (t) => {
+  function killed(t: T): number {
     map(t, 0, 4);
     t.k.current.fatal_signal = 9;
     const ret = advise(t, 0, 4, MADV_POPULATE_WRITE);
     t.k.current.fatal_signal = 0;
-    expect(ret).to.equal(-EINTR);
     expect(places(t, 0, 4)).to.equal("----");
-  });
+    return ret;
+  }
 
   TEST_F(any, "one failure behind a page that is there: tried again, success", (t) => {
     map(t, 0, 4);
@@ -194,14 +198,8 @@ const dropped: readonly Stop[] = [
 ];
 
 describe("madvise: dropping stops at the first refusal", () => {
-  for (const { title, make, behavior, errno, after } of dropped) {
-    TEST_F(any, `${title}: ${errnoNames[errno] ?? "success"}`, (t) => {
-      between(t, make);
-      touch(t, 0, 6);
-      expect(advise(t, 0, 6, behavior)).to.equal(0 - errno);
-      expect(places(t, 0, 6)).to.equal(after);
-    });
-  }
+  const rows = dropped.map((stop): ErrnoRow => [stop.title, (t) => stops(t, stop, 6), stop.errno]);
+  errnoTable("madvise", any, rows);
 
   TEST_F(any, "MADV_REMOVE, a private mapping behind a shared one: EACCES, and the first is empty", (t) => {
     mapMemfd(t, 0, 2);
@@ -311,13 +309,16 @@ const collapses: readonly [string, (t: T) => void, number, number, number][] = [
 ];
 
 describe("madvise: MADV_COLLAPSE of two huge pages' room", () => {
-  for (const [title, make, from, pages, errno] of collapses) {
-    TEST_F(any, `${title}: ${errnoNames[errno] ?? "success"}`, (t) => {
+  const rows = collapses.map(([title, make, from, pages, errno]): ErrnoRow => {
+    const call = (t: T): number => {
       map(t, 0, 2 * HUGE);
       make(t);
       const before = places(t, 0, 2 * HUGE);
-      expect(advise(t, from, pages, uapi.MADV_COLLAPSE)).to.equal(0 - errno);
+      const ret = advise(t, from, pages, uapi.MADV_COLLAPSE);
       expect(places(t, 0, 2 * HUGE)).to.equal(before);
-    });
-  }
+      return ret;
+    };
+    return [title, call, errno];
+  });
+  errnoTable("madvise", any, rows);
 });

@@ -4,7 +4,7 @@ import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { VM_IO, VM_PFNMAP } from "../../include/linux/mm.js";
 import { vm_flags_or } from "../../include/linux/vm_flags.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
-import { EAGAIN, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
 import {
   MAP_SHARED,
   MCL_CURRENT,
@@ -15,6 +15,7 @@ import {
   PROT_READ,
 } from "../../uapi/mman-common.js";
 import { errnoTable, type ErrnoRow, limitLocked } from "./lib/errnos.js";
+import { failAllocations } from "./lib/tasks.js";
 import { ANON, at, bytes, map, places, ranges, RW, type T, vmFlags } from "./lib/memory.js";
 
 const eight = FIXTURE("eight_pages", {
@@ -32,6 +33,9 @@ function mlock(t: T, page: number, pages: number): number {
 }
 
 const flags: readonly ErrnoRow[] = [
+  ["nothing mapped", (t) => t.sys.mlock2(at(8), 4096, MLOCK_ONFAULT), ENOMEM],
+  ["no right to", (t) => (limitLocked(t, 0), t.sys.mlock2(at(0), 4096, MLOCK_ONFAULT)), EPERM],
+  ["no memory: nothing is filled", (t) => withoutMemory(t, () => t.sys.mlock2(at(0), 4096, MLOCK_ONFAULT)), 0],
   [
     "an unknown flag, before no right",
     (t) => {
@@ -42,7 +46,26 @@ const flags: readonly ErrnoRow[] = [
   ],
 ];
 
+/** No page can be had. */
+function withoutMemory(t: T, call: () => number): number {
+  failAllocations(t.k, { probability: 100 });
+  const ret = call();
+  failAllocations(t.k, { probability: 0 });
+  return ret;
+}
+
+/** The task is being killed. */
+function dying(t: T, call: () => number): number {
+  t.k.current.fatal_signal = 9;
+  const ret = call();
+  t.k.current.fatal_signal = 0;
+  return ret;
+}
+
 const lockedRanges: readonly ErrnoRow[] = [
+  ["no memory to fill it with", (t) => withoutMemory(t, () => mlock(t, 0, 8)), EAGAIN],
+  ["no memory, and a hole behind", (t) => withoutMemory(t, () => mlock(t, 4, 8)), ENOMEM],
+  ["a task that is being killed", (t) => dying(t, () => mlock(t, 0, 8)), EINTR],
   [
     "no right to, before nothing mapped",
     (t) => {

@@ -4,9 +4,10 @@
  *
  * Pictures as in vma_merge.test.ts: `u` and `v` are pages that two userfaultfds watch, `w` are watched by none.
  */
-import { CAP_SYS_PTRACE } from "../../include/linux/sched.js";
+import { FMODE_READ } from "../../include/linux/fs.js";
+import { CAP_SYS_PTRACE, RLIMIT_NOFILE } from "../../include/linux/sched.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
-import { EBUSY, EFAULT, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import { EBUSY, EFAULT, EINVAL, EMFILE, ENOMEM, EPERM } from "../../uapi/errno.js";
 import { MAP_PRIVATE, MAP_SHARED, PROT_READ } from "../../uapi/mman-common.js";
 import * as uapi from "../../uapi/userfaultfd.js";
 import { drop, errnoTable, type ErrnoRow } from "./lib/errnos.js";
@@ -46,6 +47,7 @@ function watch(t: T, fd: number, page: number, pages: number): void {
 }
 
 const opened: readonly ErrnoRow[] = [
+  ["no descriptor left", (t) => (t.sys.setrlimit(RLIMIT_NOFILE, 0), t.sys.userfaultfd(0)), EMFILE],
   [
     "no CAP_SYS_PTRACE, before unknown flags",
     (t) => {
@@ -74,6 +76,17 @@ const versions: readonly ErrnoRow[] = [
 ];
 
 const registered: readonly ErrnoRow[] = [
+  [
+    "a shared mapping that can never be written to, before an ordinary file behind",
+    (t) => {
+      const fd = memfd(t, 1);
+      t.k.current.files.get(fd)!.f_mode = FMODE_READ;
+      map(t, 9, 1, { flags: MAP_SHARED, fd, prot: PROT_READ });
+      map(t, 10, 1, { flags: MAP_PRIVATE, fd: openFile(t, 1) });
+      return register(t, open(t), 8, 3);
+    },
+    EPERM,
+  ],
   ["UFFDIO_REGISTER before UFFDIO_API", (t) => register(t, t.sys.userfaultfd(0), 0, 1), EINVAL],
   ["a bad address", (t) => t.sys.ioctl(open(t), uapi.UFFDIO_REGISTER, 0), EFAULT],
   ["no mode", (t) => register(t, open(t), 0, 1, 0), EINVAL],
@@ -105,6 +118,19 @@ const registered: readonly ErrnoRow[] = [
 ];
 
 const unregistered: readonly ErrnoRow[] = [
+  ["before UFFDIO_API, a bad address", (t) => t.sys.ioctl(t.sys.userfaultfd(0), uapi.UFFDIO_UNREGISTER, 0), EINVAL],
+  ["a bad address", (t) => t.sys.ioctl(open(t), uapi.UFFDIO_UNREGISTER, 0), EFAULT],
+  ["no length", (t) => unregister(t, open(t), 0, 0), EINVAL],
+  ["a part of a page", (t) => unregister(t, open(t), 0.5, 1), EINVAL],
+  ["nothing mapped here", (t) => unregister(t, open(t), -4, 4), EINVAL],
+  [
+    "an ordinary file behind",
+    (t) => {
+      map(t, 9, 1, { flags: MAP_PRIVATE, fd: openFile(t, 1) });
+      return unregister(t, open(t), 8, 2);
+    },
+    EINVAL,
+  ],
   ["nothing mapped", (t) => unregister(t, open(t), 100, 1), ENOMEM],
   ["what nobody watches", (t) => unregister(t, open(t), 0, 9), 0],
 ];
