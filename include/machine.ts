@@ -3,6 +3,7 @@
  * The machine: everything that is a global variable in the kernel hangs off one object of this type, which
  * kernel/boot.ts alone makes. Functions that use a global in C take it as their first argument, `k`.
  */
+import type { CallLog } from "../lib/call_log.js";
 import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import type { Prng } from "../lib/prng.js";
 import type { cma } from "./linux/cma.js";
@@ -135,9 +136,13 @@ export interface Machine {
   /** By CPU: batches of pages on their way between LRU lists, and of mlock (mm/swap.c, mm/mlock.c). */
   readonly fbatches: cpu_fbatches[];
   readonly mlock_batch: number[][];
+  /** By CPU: the entry into the kernel that filled each place of each batch, as {@link batch_call} finds it. */
+  readonly batch_calls: Uint32Array[];
   /** While above 0, those batches pass pages straight on (lru_cache_disable). */
   lru_disable_count?: number;
 
+  /** Entries into the kernel: system calls and page faults. */
+  readonly calls: CallLog;
   readonly fail_page_alloc: FaultAttr;
   readonly fail_migrate: MigrateFaults;
 

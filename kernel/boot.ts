@@ -4,12 +4,13 @@ import { archByName } from "../arch/index.js";
 import { mem_map } from "../include/linux/mem_map.js";
 import { MAX_ORDER_NR_PAGES, pglist_data } from "../include/linux/mmzone.js";
 import { PG_reserved } from "../include/linux/page-flags.js";
-import { cpu_fbatches } from "../include/linux/pagevec.js";
+import { cpu_fbatches, NR_BATCHES, PAGEVEC_SIZE } from "../include/linux/pagevec.js";
 import { task_struct } from "../include/linux/sched.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
 import type { Hooks, Machine } from "../include/machine.js";
 import { BufferPool } from "../lib/buffer_pool.js";
+import { CallLog } from "../lib/call_log.js";
 import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import { Prng } from "../lib/prng.js";
 import { migrate_holders } from "../mm/fault_holders.js";
@@ -123,6 +124,8 @@ function bareMachine(o: BootOptions, { max_pfn, nodes }: Sizes, nr_cpus: number)
     page_group_by_mobility_disabled: false,
     fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
     mlock_batch: Array.from({ length: nr_cpus }, () => []),
+    batch_calls: Array.from({ length: nr_cpus }, () => new Uint32Array(NR_BATCHES * PAGEVEC_SIZE)),
+    calls: new CallLog(),
     fail_page_alloc: new FaultAttr("fail_page_alloc"),
     fail_migrate: new MigrateFaults(migrate_holders, nr_cpus),
     vm_committed_as: 0,

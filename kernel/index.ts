@@ -23,4 +23,5 @@ export { ksm_scan_thread, ksm_show, ksm_store } from "../mm/ksm.js";
 export { min_free_kbytes_sysctl_handler } from "../mm/page_alloc/setup.js";
 export { _install_special_mapping } from "../mm/mmap/special.js";
 export { alloc_migration_target, migrate_pages, page_list_of, putback_movable_pages } from "../mm/migrate.js";
+export { pageHolders, pinStuck } from "../mm/page_holders.js";
 export { folio_isolate_lru } from "../mm/swap.js";

@@ -13,11 +13,29 @@ export type Syscalls = ReturnType<typeof memory_calls> &
   ReturnType<typeof file_calls> &
   ReturnType<typeof task_calls>;
 
+/** Those that enter the kernel where they fault, and only there. */
+const ACCESSES: ReadonlySet<string> = new Set(["load", "store"]);
+
+/** Numbers the calls of a table (Machine.calls). */
+function logged<T extends object>(k: Machine, table: T): T {
+  const calls = table as Record<string, (...args: unknown[]) => unknown>;
+  for (const [name, call] of Object.entries(calls)) {
+    if (ACCESSES.has(name)) continue;
+    calls[name] = (...args) => {
+      const outer = k.calls.enter(name, k.current.pid);
+      const ret = call(...args);
+      k.calls.leave(outer);
+      return ret;
+    };
+  }
+  return table;
+}
+
 /**
  * The system calls of a machine. Each runs as k.current and returns 0 or more, or -errno; arguments are 64-bit values,
  * numbers or bigints, addresses and lengths in bytes.
  */
 export function syscalls(k: Machine): Syscalls {
   register_devices(k);
-  return Object.assign(memory_calls(k), numa_calls(k), file_calls(k), task_calls(k));
+  return logged(k, Object.assign(memory_calls(k), numa_calls(k), file_calls(k), task_calls(k)));
 }

@@ -27,8 +27,9 @@ export class FaultAttr {
   ignore_gfp_highmem = true;
   /** Candidates seen, for `interval`. */
   count = 0;
-  /** Failures injected since boot. */
+  /** Failures injected since boot, and the entry into the kernel that met the last. */
   injected = 0;
+  call = 0;
 
   constructor(name: string) {
     this.name = name;
@@ -64,6 +65,7 @@ export class FaultAttr {
     if (this.verbose > 0 && k.tracing) k.hooks.trace("fault_injected", { name: this.name, pid: k.current.pid });
     if (this.times !== -1 && this.times !== 0) this.times--;
     this.injected++;
+    this.call = k.calls.now;
     return true;
   }
 }
@@ -129,8 +131,9 @@ class MigrateFault {
   pfn: number;
   /** Attempts that it has spoilt. */
   used = 0;
-  /** Is it in the way now? */
+  /** Is it in the way now, and since which entry into the kernel? */
   held = false;
+  call = 0;
   constructor(rule: MigrateFaultRule, holder: MigrateHolder, cpu: number) {
     this.rule = rule;
     this.holder = holder;
@@ -201,6 +204,13 @@ export class MigrateFaults {
     f.used = f.rule.attempts;
   }
 
+  /** What is in the way of a page now: what sort, on which CPU, since which entry into the kernel, with a reference or none. */
+  holdersOf(pfn: number): { kind: MigrateFaultKind; cpu: number; call: number; refs: number }[] {
+    return this.faults
+      .filter((f) => f.pfn === pfn && f.held)
+      .map(({ rule, cpu, call, holder }) => ({ kind: rule.kind, cpu, call, refs: holder.reference ? 1 : 0 }));
+  }
+
   /** References that faults hold on a page now and that nothing else accounts for. */
   extraRefs(pfn: number): number {
     let n = 0;
@@ -245,8 +255,9 @@ export class MigrateFaults {
   }
 
   private hold(k: Machine, f: MigrateFault): void {
-    if (!f.held && k.mem.section(f.pfn).refcount[f.pfn & PFN_SECTION_MASK] !== 0)
-      f.held = f.holder.take(k, f.pfn, f.cpu);
+    if (f.held || k.mem.section(f.pfn).refcount[f.pfn & PFN_SECTION_MASK] === 0) return;
+    f.held = f.holder.take(k, f.pfn, f.cpu);
+    f.call = k.calls.now;
   }
 
   private letGo(k: Machine, f: MigrateFault): void {

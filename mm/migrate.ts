@@ -30,6 +30,7 @@ import { EAGAIN, ENOMEM, ENOSYS } from "../uapi/errno.js";
 import { try_split_thp } from "./migrate/thp.js";
 import { migrate_control, unmap_and_move } from "./migrate/move.js";
 import { __alloc_pages } from "./page_alloc.js";
+import type { PageHolder } from "./page_holders.js";
 import { folio_putback_lru } from "./swap.js";
 import { __mod_node_page_state, count_vm_events } from "./vmstat.js";
 
@@ -91,6 +92,8 @@ class migrate_pages_stats {
   again_reason: pin_failure_reason = "other";
   again_refcount = 0;
   again_expected = 0;
+  /** Who was in its way, in the last pass. */
+  again_holders: readonly PageHolder[] = [];
 }
 
 /** Moves all pages of one list to the head of another. @kernel include/linux/list.h:list_splice_init */
@@ -114,13 +117,16 @@ function note_again<T>(c: migrate_control<T>, st: migrate_pages_stats, page: num
   st.again_reason = c.attempt.reason;
   st.again_refcount = c.attempt.refcount;
   st.again_expected = c.attempt.expected;
+  if (st.pass === NR_MIGRATE_PASSES - 1 && c.reason === MR_LONGTERM_PIN)
+    st.again_holders = c.attempt.holders(c.k, page);
 }
 
 /** Reports a page that a long-term pin could not move. */
 function note_failed<T>(c: migrate_control<T>, st: migrate_pages_stats, page: number, rc: number): void {
   if (c.reason !== MR_LONGTERM_PIN) return;
   const { reason, refcount, expected } = c.attempt;
-  pin_failed(c.k, reason, -rc, page, { refcount, expected, pass: st.pass + 1 });
+  const holders = c.attempt.holders(c.k, page);
+  pin_failed(c.k, reason, -rc, page, { refcount, expected, pass: st.pass + 1, holders });
 }
 
 /**
@@ -276,8 +282,8 @@ export function migrate_pages<T>(
     st.nr_thp_failed += st.thp_retry;
     st.nr_failed_pages += st.nr_retry_pages;
     if (st.again !== 0 && reason === MR_LONGTERM_PIN) {
-      const more = { refcount: st.again_refcount, expected: st.again_expected, pass: st.pass };
-      pin_failed(k, st.again_reason, EAGAIN, st.again, more);
+      const { again_refcount: refcount, again_expected, again_holders: holders, pass } = st;
+      pin_failed(k, st.again_reason, EAGAIN, st.again, { refcount, expected: again_expected, holders, pass });
     }
     if (!list_empty(c.thp_split_pages)) {
       list_splice_init(k, from, c.ret_pages);

@@ -33,7 +33,16 @@ import {
   PG_unevictable,
   PG_writeback,
 } from "../include/linux/page-flags.js";
-import { PAGEVEC_SIZE } from "../include/linux/pagevec.js";
+import {
+  BATCH_ACTIVATE,
+  BATCH_LRU_ADD,
+  BATCH_LRU_DEACTIVATE,
+  BATCH_LRU_DEACTIVATE_FILE,
+  BATCH_LRU_LAZYFREE,
+  BATCH_LRU_ROTATE,
+  batch_call,
+  PAGEVEC_SIZE,
+} from "../include/linux/pagevec.js";
 import { HPAGE_PMD_ORDER } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import {
@@ -260,22 +269,24 @@ function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): 
   if (last !== undefined) release_pages(k, last);
 }
 
-function folio_batch_add_and_move(k: Machine, batch: number[], pfn: number, move_fn: move_fn_t): void {
+function folio_batch_add_and_move(k: Machine, batch: number[], which: number, pfn: number, move_fn: move_fn_t): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  batch_add_and_move(k, batch, pfn, move_fn, s, i);
+  batch_add_and_move(k, batch, which, pfn, move_fn, s, i);
 }
 
 /** The same where the page's metadata is at hand. */
 function batch_add_and_move(
   k: Machine,
   batch: number[],
+  which: number,
   pfn: number,
   move_fn: move_fn_t,
   s: mem_section,
   i: number,
 ): void {
   s.refcount[i]!++;
+  k.batch_calls[k.cpu]![batch_call(which, batch.length)] = k.calls.now;
   batch.push(pfn);
   if (batch.length < PAGEVEC_SIZE && !(s.flags[i]! & PG_head) && !lru_cache_disabled(k)) return;
   folio_batch_move_lru(k, batch, move_fn);
@@ -287,7 +298,7 @@ function batch_add_and_move(
  * @fidelity mirrored
  */
 export function folio_add_lru(k: Machine, pfn: number): void {
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_add, pfn, lru_add_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_add, BATCH_LRU_ADD, pfn, lru_add_fn);
 }
 
 /**
@@ -304,7 +315,7 @@ export function lru_cache_add_inactive_or_unevictable(k: Machine, pfn: number, v
 export function folio_activate(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_active | PG_unevictable)) !== PG_lru) return;
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.activate, pfn, folio_activate_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.activate, BATCH_ACTIVATE, pfn, folio_activate_fn);
 }
 
 /**
@@ -321,7 +332,7 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
     return;
   }
   if (flags & (PG_unevictable | PG_active)) return;
-  if (flags & PG_lru) batch_add_and_move(k, k.fbatches[k.cpu]!.activate, pfn, folio_activate_fn, s, i);
+  if (flags & PG_lru) batch_add_and_move(k, k.fbatches[k.cpu]!.activate, BATCH_ACTIVATE, pfn, folio_activate_fn, s, i);
   else if (k.fbatches[k.cpu]!.lru_add.includes(pfn)) s.flags[i]! |= PG_active;
   s.flags[i]! &= ~PG_referenced;
 }
@@ -330,20 +341,26 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
 export function folio_rotate_reclaimable(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if (!(flags & PG_lru) || flags & (PG_locked | PG_dirty | PG_unevictable)) return;
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_rotate, pfn, lru_move_tail_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_rotate, BATCH_LRU_ROTATE, pfn, lru_move_tail_fn);
 }
 
 /** Queues a page of a file for the inactive list. @kernel mm/swap.c:deactivate_file_folio @fidelity mirrored */
 export function deactivate_file_folio(k: Machine, pfn: number): void {
   if (k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! & PG_unevictable) return;
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_deactivate_file, pfn, lru_deactivate_file_fn);
+  folio_batch_add_and_move(
+    k,
+    k.fbatches[k.cpu]!.lru_deactivate_file,
+    BATCH_LRU_DEACTIVATE_FILE,
+    pfn,
+    lru_deactivate_file_fn,
+  );
 }
 
 /** Queues an active page for the inactive list (MADV_COLD). @kernel mm/swap.c:deactivate_page @fidelity mirrored */
 export function deactivate_page(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_active | PG_unevictable)) !== (PG_lru | PG_active)) return;
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_deactivate, pfn, lru_deactivate_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_deactivate, BATCH_LRU_DEACTIVATE, pfn, lru_deactivate_fn);
 }
 
 /** Queues an anonymous page for the list of those that MADV_FREE gave up. @kernel mm/swap.c:mark_page_lazyfree */
@@ -351,7 +368,7 @@ export function mark_page_lazyfree(k: Machine, pfn: number): void {
   const flags = k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]!;
   if ((flags & (PG_lru | PG_swapbacked | PG_swapcache | PG_unevictable)) !== (PG_lru | PG_swapbacked)) return;
   if (!PageAnon(k.mem, pfn)) return;
-  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_lazyfree, pfn, lru_lazyfree_fn);
+  folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_lazyfree, BATCH_LRU_LAZYFREE, pfn, lru_lazyfree_fn);
 }
 
 /** Empties one CPU's batches onto the LRU lists. @kernel mm/swap.c:lru_add_drain_cpu @fidelity mirrored */

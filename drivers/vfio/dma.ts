@@ -2,6 +2,8 @@
 /** What a container has mapped: ranges by device address, and the address space that they were pinned in. */
 import type { mm_struct } from "../../include/linux/mm_types.js";
 import type { task_struct } from "../../include/linux/sched.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
+import type { PinFinder } from "../../mm/page_holders.js";
 import { iommu_domain } from "./iommu.js";
 
 /** Mappings that a container may have, unless the module parameter says otherwise. @kernel U16_MAX */
@@ -32,6 +34,8 @@ export class vfio_dma {
   mm: mm_struct;
   /** Pages accounted to `mm`. */
   locked_vm = 0;
+  /** The entry into the kernel that made it. */
+  call = 0;
   constructor(iova: number, vaddr: number, prot: number, task: task_struct, mm: mm_struct, lock_cap: boolean) {
     this.iova = iova;
     this.vaddr = vaddr;
@@ -50,6 +54,13 @@ export class vfio_iommu {
   dma_avail: number;
   vaddr_invalid_count = 0;
   v2 = true;
+  /** What the container says when it is asked who pins a page. */
+  readonly finder: PinFinder = (pfn, nr) =>
+    this.dma_list.flatMap(({ iova, size, task, call }) => {
+      const refs = this.domain.count(iova, size / PAGE_SIZE, pfn, nr);
+      const detail = `VFIO mapping of task ${String(task.pid)} at iova 0x${iova.toString(16)}`;
+      return refs === 0 ? [] : [{ refs, detail, call }];
+    });
   constructor(dma_entry_limit: number) {
     this.dma_avail = dma_entry_limit;
   }

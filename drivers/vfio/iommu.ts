@@ -44,6 +44,16 @@ export class iommu_domain {
     return table === undefined ? 0 : table[Math.floor(iova / PAGE_SIZE) % PTRS_PER_PTE]!;
   }
 
+  /** How many of the `npage` pages from `iova` on are among the `nr` from this page frame on. */
+  count(iova: number, npage: number, pfn: number, nr: number): number {
+    let n = 0;
+    for (let page = 0; page < npage; page++) {
+      const at = this.iova_to_pfn(iova + page * PAGE_SIZE) - pfn;
+      if (at >= 0 && at < nr) n++;
+    }
+    return n;
+  }
+
   /**
    * Unmaps what is mapped of the pages from `iova` on, to the end of the 2 MiB that it lies in at most, and writes
    * the page frames to `out`.

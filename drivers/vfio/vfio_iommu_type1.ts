@@ -6,6 +6,7 @@ import { PAGE_SIZE } from "../../include/linux/types.js";
 import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 import { pin_report_of } from "../../include/linux/pin_report.js";
+import { pinFinders } from "../../mm/page_holders.js";
 import { EACCES, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTTY } from "../../uapi/errno.js";
 import {
   VFIO_CHECK_EXTENSION,
@@ -206,6 +207,7 @@ function vfio_dma_do_map(k: Machine, iommu: vfio_iommu, map: vfio_iommu_type1_dm
   if (task.mm === null) return -ENODEV;
   iommu.dma_avail--;
   const dma = new vfio_dma(iova, vaddr, prot, task, task.mm, task.capabilities.has(CAP_IPC_LOCK));
+  dma.call = k.calls.now;
   vfio_link_dma(iommu, dma);
   return vfio_pin_map_dma(k, iommu, dma, size);
 }
@@ -282,6 +284,7 @@ export function vfio_iommu_type1_open(k: Machine, type: number): vfio_iommu | nu
   if (type !== VFIO_TYPE1_IOMMU && type !== VFIO_TYPE1v2_IOMMU && type !== VFIO_TYPE1_NESTING_IOMMU) return null;
   const iommu = new vfio_iommu(vfio_parameters_of(k).dma_entry_limit);
   iommu.v2 = type !== VFIO_TYPE1_IOMMU;
+  pinFinders(k).add(iommu.finder);
   return iommu;
 }
 
@@ -292,6 +295,7 @@ export function vfio_iommu_type1_open(k: Machine, type: number): vfio_iommu | nu
  */
 export function vfio_iommu_type1_release(k: Machine, iommu: vfio_iommu): void {
   while (iommu.dma_list.length > 0) vfio_remove_dma(k, iommu, iommu.dma_list[iommu.dma_list.length - 1]!);
+  pinFinders(k).delete(iommu.finder);
 }
 
 /**

@@ -2,6 +2,7 @@
 /** The report of a campaign, and how the reports of its shards become that of the whole. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import type { pin_failure } from "../../include/linux/pin_report.js";
 import { fileError, UserError } from "../errors.js";
 import { addTallies } from "./tally.js";
 
@@ -14,6 +15,15 @@ const TallySchema = z.object({
   runs: Count,
   outcomes: z.record(Outcome, Count),
   reasons: z.record(z.string(), Count),
+  attributed: z.record(
+    z.string(),
+    z.object({
+      runs: Count,
+      at: Count,
+      text: z.string(),
+      failure: z.custom<pin_failure>((f) => typeof f === "object"),
+    }),
+  ),
   broken: Count,
   surprises: Count,
   examples: z.record(z.string(), z.array(Example).readonly()),

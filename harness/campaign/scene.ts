@@ -57,15 +57,18 @@ export interface Obstacle extends Fault {
 /** Thrown through the kernel to leave what has no end; the machine is put back before it is used again. */
 class Endless extends Error {
   readonly outcome: "loops" | "sleeps";
-  constructor(outcome: "loops" | "sleeps") {
+  /** The page whose lock is slept for; 0 for none. */
+  readonly pfn: number;
+  constructor(outcome: "loops" | "sleeps", pfn = 0) {
     super(outcome);
     this.outcome = outcome;
+    this.pfn = pfn;
   }
 }
 
 function watch(at: string, about: unknown): undefined {
   if (at === "__gup_longterm_locked" && (about as { round: number }).round > ENDLESS) throw new Endless("loops");
-  if (at === "folio_lock") throw new Endless("sleeps");
+  if (at === "folio_lock") throw new Endless("sleeps", (about as { pfn: number }).pfn);
 }
 
 export class Scene {
@@ -124,8 +127,16 @@ export class Scene {
       return { outcome: "fails", ret, failure: this.kernel.pin_report_of(k).first };
     } catch (error) {
       if (!(error instanceof Endless)) throw error;
-      return { outcome: error.outcome, ret: 0, failure: null };
+      return { outcome: error.outcome, ret: 0, failure: this.stuck(error) };
     }
+  }
+
+  /** Why a pin has no end. */
+  private stuck({ outcome, pfn }: Endless): pin_failure | null {
+    const report = this.kernel.pin_report_of(this.k);
+    if (outcome === "sleeps") this.kernel.pinStuck(this.k, "page lock", pfn);
+    else this.kernel.pinStuck(this.k, "not isolated", report.not_isolated);
+    return report.first;
   }
 
   /**

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What came of many attempts, added up so that parts can be added to one another in any order. */
+import type { pin_failure } from "../../include/linux/pin_report.js";
+import { attributionWords, failureKind } from "../attribution.js";
 import type { Attempt, Outcome } from "./scene.js";
 
 /** Something worth showing, and the place of its attempt in the order of all. */
@@ -8,11 +10,19 @@ export interface Example {
   readonly text: string;
 }
 
+/** Pins that came to the same end for the same kind of holder, and the first of them. */
+export interface Attribution extends Example {
+  readonly runs: number;
+  readonly failure: pin_failure;
+}
+
 export interface Tally {
   readonly runs: number;
   readonly outcomes: Readonly<Record<Outcome, number>>;
   /** Why pins failed, in words, and how many. */
   readonly reasons: Readonly<Record<string, number>>;
+  /** By how pins ended that did not succeed, and who was in the way. */
+  readonly attributed: Readonly<Record<string, Attribution>>;
   /** Invariants broken after an attempt, and guests that could not be mapped once nothing was in the way. */
   readonly broken: number;
   /** Attempts that ended otherwise than their pages do one by one. */
@@ -31,6 +41,7 @@ export const NOTHING: Tally = {
   runs: 0,
   outcomes: { succeeds: 0, fails: 0, loops: 0, sleeps: 0 },
   reasons: {},
+  attributed: {},
   broken: 0,
   surprises: 0,
   examples: {},
@@ -53,6 +64,10 @@ function merged<T>(
 const firstOf = (a: readonly Example[], b: readonly Example[]): Example[] =>
   [...a, ...b].sort((x, y) => x.at - y.at || (x.text < y.text ? -1 : 1)).slice(0, MOST_EXAMPLES);
 
+function both(a: Attribution, b: Attribution): Attribution {
+  return { ...(a.at <= b.at ? a : b), runs: a.runs + b.runs };
+}
+
 export function addTallies(a: Tally, b: Tally): Tally {
   return {
     runs: a.runs + b.runs,
@@ -63,6 +78,7 @@ export function addTallies(a: Tally, b: Tally): Tally {
       sleeps: a.outcomes.sleeps + b.outcomes.sleeps,
     },
     reasons: merged(a.reasons, b.reasons, (x, y) => x + y),
+    attributed: merged(a.attributed, b.attributed, both),
     broken: a.broken + b.broken,
     surprises: a.surprises + b.surprises,
     examples: merged(a.examples, b.examples, firstOf),
@@ -81,15 +97,17 @@ export function reasonOf({ failure, ret }: Attempt): string {
 export class TallyBuilder {
   private readonly outcomes = { succeeds: 0, fails: 0, loops: 0, sleeps: 0 };
   private readonly reasons = new Map<string, number>();
+  private readonly attributed = new Map<string, Attribution>();
   private readonly causes = new Map<string, { runs: number; succeeded: number }>();
   private readonly examples = new Map<string, Example[]>();
   private runs = 0;
   private broken = 0;
   private surprises = 0;
 
-  /** `causes`: what was in the way, each once. */
-  attempt(a: Attempt, causes: Iterable<string>): void {
+  /** `at`: the attempt's place in the order of all; `causes`: what was in the way, each once. */
+  attempt(a: Attempt, at: number, causes: Iterable<string>): void {
     this.runs++;
+    if (a.failure !== null) this.attribute(a, a.failure, at);
     this.outcomes[a.outcome]++;
     if (a.outcome === "fails") {
       const reason = reasonOf(a);
@@ -101,6 +119,12 @@ export class TallyBuilder {
       c.runs++;
       if (a.outcome === "succeeds") c.succeeded++;
     }
+  }
+
+  private attribute({ outcome, ret }: Attempt, failure: pin_failure, at: number): void {
+    const key = `${outcome}: ${failureKind(failure)}`;
+    const there = this.attributed.get(key) ?? { runs: 0, at, text: attributionWords(failure, ret), failure };
+    this.attributed.set(key, { ...there, runs: there.runs + 1 });
   }
 
   breaks(at: number, text: () => string): void {
@@ -122,9 +146,10 @@ export class TallyBuilder {
   /** What has been added up, with keys in their order. */
   get tally(): Tally {
     const { runs, outcomes, broken, surprises } = this;
-    const [reasons, causes, examples] = [this.reasons, this.causes, this.examples].map((map) =>
-      Object.fromEntries(map as Map<string, unknown>),
-    ) as [Tally["reasons"], Tally["causes"], Tally["examples"]];
-    return addTallies(NOTHING, { runs, outcomes, reasons, broken, surprises, examples, causes });
+    const reasons = Object.fromEntries(this.reasons);
+    const attributed = Object.fromEntries(this.attributed);
+    const causes = Object.fromEntries(this.causes);
+    const examples = Object.fromEntries(this.examples);
+    return addTallies(NOTHING, { runs, outcomes, reasons, attributed, broken, surprises, examples, causes });
   }
 }

@@ -85,6 +85,22 @@ function reasonTable(report: CampaignReport): Table {
   return { head: ["use", "pages", "why pins failed", "pins"], rows, numeric: [1, 3] };
 }
 
+/** Who was in the way: a line for each kind of end and holder, with one pin that came to it. */
+function attributionLines(report: CampaignReport): string[] {
+  const all = new Map<string, { runs: number; text: string }>();
+  for (const { tally } of report.parts) {
+    for (const [key, { runs, text }] of Object.entries(tally.attributed)) {
+      const there = all.get(key);
+      all.set(key, { runs: runs + (there?.runs ?? 0), text: there?.text ?? text });
+    }
+  }
+  const sorted = [...all].sort(([a, x], [b, y]) => y.runs - x.runs || (a < b ? -1 : 1));
+  return sorted.flatMap(([key, { runs, text }]) => [
+    wrap(`${key}: ${String(runs)} ${runs === 1 ? "pin" : "pins"}, as`, "  ", "    "),
+    wrap(text, "    ", "    "),
+  ]);
+}
+
 function exampleLines(report: CampaignReport): string[] {
   return report.parts.flatMap((part) => {
     const { surprises, broken, examples } = part.tally;
@@ -119,6 +135,11 @@ export function campaignTerminal(report: CampaignReport): string {
   out.push("", "All of them", table(outcomeTable(report)));
   if (report.kind === "random") out.push("", "Pins that succeed, by what was in the way", table(causeTable(report)));
   out.push("", "Why pins fail", table(reasonTable(report)));
+  out.push(
+    "",
+    "Who was in the way, and of one pin each the page, its holder and the call",
+    ...attributionLines(report),
+  );
   const examples = exampleLines(report);
   if (examples.length > 0) out.push("", "To look at", ...examples);
   return `${out.join("\n")}\n`;

@@ -54,7 +54,7 @@ async function exhaustive(job: Extract<CampaignJob, { kind: "exhaustive" }>): Pr
   let at = job.from;
   eachSchedule(job.scene.pages, job.from, job.to, (schedule) => {
     const attempt = scene.attempt(obstaclesOf(scene, schedule));
-    tally.attempt(attempt, new Set(schedule.flatMap((fault) => fault?.kind ?? [])));
+    tally.attempt(attempt, at, new Set(schedule.flatMap((fault) => fault?.kind ?? [])));
     const expected = predicted(schedule, byFault);
     if (attempt.outcome !== expected) {
       tally.surprise(at, () => `${describeSchedule(schedule)}: ${attempt.outcome}, though alone it ${expected}`);
@@ -75,7 +75,7 @@ async function random(job: Extract<CampaignJob, { kind: "random" }>): Promise<Ta
     const attempt = scene.attempt(obstacles, allocFailure, seed);
     const causes = new Set<string>(obstacles.map((one) => one.kind));
     if (allocFailure > 0) causes.add("alloc");
-    tally.attempt(attempt, causes);
+    tally.attempt(attempt, at, causes);
     if (at % CHECKED !== 0) continue;
     const broken = scene.aftermath(attempt);
     if (broken.length > 0) tally.breaks(at, () => `seed ${String(at)}: ${words}: ${broken[0]!}`);

@@ -6,6 +6,7 @@ import type { Table } from "./tables.js";
 import {
   coverageTable,
   differenceTable,
+  failureExamples,
   failureTable,
   patchWords,
   placementTable,
@@ -51,6 +52,7 @@ export function reportMarkdown(r: Report): string {
     `## Where the guest's memory lands\n\n${table(placementTable(r))}`,
     `## Pinning the guest for DMA under injected failures\n\nPins of the whole guest that succeed, with the 95 % interval: ${SWEEP_LEGEND}\n\n${sweepTables(r).map(table).join("\n")}`,
     `What failed first:\n\n${table(failureTable(r))}`,
+    ...failureExamples(r).map(({ text }) => `- ${text}\n`),
     `## Selftests\n\n${selftestSection(r)}`,
     `## The patch's own lines\n\n${r.coverage === null ? "Not measured.\n" : table(coverageTable(r))}`,
   ].join("\n");

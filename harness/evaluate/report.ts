@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What an evaluation finds, as it stands in reports/evaluation.json. */
+import type { pin_failure } from "../../include/linux/pin_report.js";
 import type { Cell } from "./cells.js";
 import type { Proportion } from "./stats.js";
 
@@ -34,6 +35,8 @@ export interface Placement {
 export interface FirstFailure {
   readonly what: string;
   readonly count: number;
+  /** The first of these pins: why it failed, in words and as the model noted it; null where it noted nothing. */
+  readonly example: { readonly text: string; readonly failure: pin_failure } | null;
 }
 
 export interface CellResult extends Cell {

@@ -31,7 +31,7 @@ function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPla
   let left = 0;
   let random = false;
   let success: Proportion;
-  const failures = new Map<string, number>();
+  const failures = new Map<string, FirstFailure>();
   do {
     const t = host.pin(cell, trialSeed(plan.seed, index, trials));
     trials++;
@@ -39,11 +39,14 @@ function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPla
     migrated += t.migrated;
     left += t.left;
     if (t.failure === null) successes++;
-    else failures.set(t.failure, (failures.get(t.failure) ?? 0) + 1);
+    else {
+      const { what, example } = t.failure;
+      const there = failures.get(what) ?? { what, count: 0, example: example() };
+      failures.set(what, { ...there, count: there.count + 1 });
+    }
     success = proportion(successes, trials);
   } while (random && !tightEnough(success, PRECISION));
-  const sorted: FirstFailure[] = [...failures].map(([what, count]) => ({ what, count }));
-  sorted.sort((a, b) => b.count - a.count || (a.what < b.what ? -1 : 1));
+  const sorted = [...failures.values()].sort((a, b) => b.count - a.count || (a.what < b.what ? -1 : 1));
   return {
     use: plan.use.id,
     held: cell.references,

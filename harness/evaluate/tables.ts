@@ -97,6 +97,15 @@ export function failureTable(r: Report): Table {
   return { head: ["use", "what failed first", "pins"], rows, numeric: [2] };
 }
 
+/** One pin of each row of {@link failureTable}, and why it failed: those that differ in the use alone told once. */
+export function failureExamples(r: Report): { readonly what: string; readonly text: string }[] {
+  const examples = new Map<string, string>();
+  for (const { what, example } of r.cells.flatMap((c) => c.failures)) {
+    if (example !== null && !examples.has(what)) examples.set(what, example.text);
+  }
+  return [...examples].map(([what, text]) => ({ what, text }));
+}
+
 /** Tests whose result differs between base and patch. */
 export function differenceTable(r: Report): Table {
   const rows = (r.selftests?.differences ?? []).map((d) => [d.kind, d.test, d.base, d.patch]);

@@ -4,7 +4,7 @@ import Table3 from "cli-table3";
 import { colours, type Colours } from "../output.js";
 import type { Report, Sentence } from "./report.js";
 import type { Table } from "./tables.js";
-import { failureTable, patchWords, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
+import { failureExamples, failureTable, patchWords, placementTable, SWEEP_LEGEND, sweepTables } from "./tables.js";
 
 const WIDTH = 80;
 const NONE = {
@@ -86,7 +86,7 @@ export function reportTerminal(r: Report): string {
     ...sweepTables(r).map(table),
     "",
     ...(r.cells.some((c) => c.failures.length > 0)
-      ? [colours().bold("What failed first"), table(failureTable(r)), ""]
+      ? [colours().bold("What failed first"), table(failureTable(r)), ...exampleLines(r), ""]
       : []),
     ...selftestLines(r),
     ...coverageLines(r),
@@ -95,6 +95,11 @@ export function reportTerminal(r: Report): string {
     "",
   ];
   return parts.join("\n");
+}
+
+/** One pin for each way to fail. */
+function exampleLines(r: Report): string[] {
+  return ["", "  as in", ...failureExamples(r).map(({ text }) => wrap(text, "  - ", "    "))];
 }
 
 function selftestLines(r: Report): string[] {

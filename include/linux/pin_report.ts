@@ -4,9 +4,12 @@
  * and drivers/vfio write it as they go; the harness reads it.
  */
 import { subsys_state } from "./subsys.js";
+import type { KernelCall } from "../../lib/call_log.js";
+import type { PageHolder } from "../../mm/page_holders.js";
 import type { Machine } from "../machine.js";
 import { get_pageblock_migratetype, page_zone } from "./mem_map.js";
 import { migratetype_names } from "./mmzone.js";
+import { NR_VM_EVENT_ITEMS, vm_event_names } from "./vmstat.js";
 
 /** Why a page could not be migrated, or a pin not be had. */
 export type pin_failure_reason =
@@ -15,6 +18,7 @@ export type pin_failure_reason =
   | "page lock"
   | "target lock"
   | "writeback"
+  | "not isolated"
   | "still mapped"
   | "huge page not split"
   | "not supported"
@@ -44,6 +48,12 @@ export interface pin_failure {
   readonly round: number;
   /** User address at which the pin stopped; -1 where a page is named instead. */
   readonly address: number;
+  /** The entry into the kernel that failed; null outside of any. */
+  readonly call: KernelCall | null;
+  /** Who held the page, or its lock, when it could not be moved; who failed the allocation of its target. */
+  readonly holders: readonly PageHolder[];
+  /** Events of /proc/vmstat that the migration which failed has moved, by name. */
+  counters: Readonly<Record<string, number>>;
 }
 
 /** The last long-term pin of the machine. */
@@ -66,6 +76,10 @@ export class pin_report {
   whole = false;
   /** Times that the kernel would have warned of a page pinned where it must not stay, since boot. */
   warnings = 0;
+  /** The last page that was not to be had off its LRU list; 0 for none since boot. */
+  not_isolated = 0;
+  /** Events as the last migration found them. */
+  private readonly before = new Float64Array(NR_VM_EVENT_ITEMS);
 
   /** A new long-term pin starts. */
   begin(): void {
@@ -77,6 +91,23 @@ export class pin_report {
     this.drained = 0;
     this.retried = 0;
     this.first = null;
+  }
+
+  /** A migration for the pin starts. */
+  migrates(events: Float64Array): void {
+    this.before.set(events);
+  }
+
+  /** It has ended, and the first failure of the pin is one of its pages, unless counters are known already. */
+  migration_failed(events: Float64Array): void {
+    const { first } = this;
+    if (first === null || Object.keys(first.counters).length > 0) return;
+    const counters: Record<string, number> = {};
+    vm_event_names.forEach((name, i) => {
+      const n = events[i]! - this.before[i]!;
+      if (n !== 0) counters[name] = n;
+    });
+    first.counters = counters;
   }
 }
 
@@ -93,7 +124,13 @@ export function pin_failed(
   reason: pin_failure_reason,
   errno: number,
   pfn: number,
-  more: { refcount?: number; expected?: number; pass?: number; address?: number },
+  more: {
+    refcount?: number;
+    expected?: number;
+    pass?: number;
+    address?: number;
+    holders?: readonly PageHolder[];
+  },
 ): void {
   const report = pin_report_of(k);
   if (report.first !== null) return;
@@ -108,5 +145,8 @@ export function pin_failed(
     pass: more.pass ?? 0,
     round: report.rounds,
     address: more.address ?? -1,
+    call: k.calls.find(k.calls.now),
+    holders: more.holders ?? [],
+    counters: {},
   };
 }

@@ -91,7 +91,10 @@ function collect_longterm_unpinnable_pages(
       drain_allow = false;
       report.drained++;
     }
-    if (!folio_isolate_lru(k, pfn)) continue;
+    if (!folio_isolate_lru(k, pfn)) {
+      report.not_isolated = pfn;
+      continue;
+    }
     list_add_tail(m, movable_page_list, pfn);
     const item = s.flags[i]! & PG_swapbacked ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
     __mod_node_page_state(k.nodes[page_zone(m, pfn).node]!, item, folio_nr_pages(m, pfn));
@@ -118,6 +121,7 @@ function migrate_longterm_unpinnable_pages(
   unpin_user_pages(k, pages, nr_pages, off);
   let ret = -EAGAIN;
   if (!list_empty(movable_page_list)) {
+    pin_report_of(k).migrates(k.vm_events);
     const left = migrate_pages(
       k,
       movable_page_list,
@@ -127,7 +131,10 @@ function migrate_longterm_unpinnable_pages(
       MIGRATE_SYNC,
       MR_LONGTERM_PIN,
     );
-    if (left !== 0) ret = -ENOMEM;
+    if (left !== 0) {
+      ret = -ENOMEM;
+      pin_report_of(k).migration_failed(k.vm_events);
+    }
   }
   putback_movable_pages(k, movable_page_list);
   return ret;

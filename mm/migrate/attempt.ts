@@ -4,12 +4,35 @@ import { folio_mapcount, folio_nr_pages, page_ref_count, PageAnon } from "../../
 import type { pin_failure_reason } from "../../include/linux/pin_report.js";
 import type { Machine } from "../../include/machine.js";
 import { ENOMEM } from "../../uapi/errno.js";
+import { failingAllocation, pageHolders, type PageHolder } from "../page_holders.js";
 
 /** Why the last attempt at a page failed; meaningful only right after it did. */
 export class migrate_attempt {
   reason: pin_failure_reason = "other";
   refcount = 0;
   expected = 0;
+  /** Of the last attempt without a target: was that failure injected? And failures injected until then. */
+  private injected = false;
+  private injections: number;
+
+  constructor(k: Machine) {
+    this.injections = k.fail_page_alloc.injected;
+  }
+
+  /** No target was to be had. */
+  no_target(k: Machine): void {
+    this.fails("no target page");
+    const { injected } = k.fail_page_alloc;
+    this.injected = injected !== this.injections;
+    this.injections = injected;
+  }
+
+  /** Who was in the way of the attempt, as long as nothing else has run since. */
+  holders(k: Machine, page: number): PageHolder[] {
+    if (this.reason === "no target page") return [failingAllocation(k, this.injected)];
+    const holders = pageHolders(k, page, true);
+    return this.reason === "huge page not split" ? [failingAllocation(k, this.injected), ...holders] : holders;
+  }
 
   /** The attempt fails for a reason other than a reference. */
   fails(reason: pin_failure_reason): void {

@@ -43,7 +43,7 @@ export class migrate_control<T> {
   readonly ret_pages = new page_list();
   /** Pages of THPs that were split. */
   readonly thp_split_pages = new page_list();
-  readonly attempt = new migrate_attempt();
+  readonly attempt: migrate_attempt;
 
   constructor(
     k: Machine,
@@ -59,6 +59,7 @@ export class migrate_control<T> {
     this.priv = priv;
     this.mode = mode;
     this.reason = reason;
+    this.attempt = new migrate_attempt(k);
   }
 }
 
@@ -182,7 +183,7 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
   }
   const dst = c.get_new_page(k, src, c.priv);
   if (dst === 0) {
-    c.attempt.fails("no target page");
+    c.attempt.no_target(k);
     return -ENOMEM;
   }
   if (!page_test(m, dst, PG_head)) m.section(dst).private_[dst & PFN_SECTION_MASK] = 0;

@@ -14,7 +14,7 @@ import {
 import { VM_LOCKED } from "../../include/linux/mm.js";
 import { _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_SPECIAL, type vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_active, PG_head, PG_lru, PG_mlocked, PG_tail, PG_unevictable } from "../../include/linux/page-flags.js";
-import { PAGEVEC_SIZE } from "../../include/linux/pagevec.js";
+import { BATCH_MLOCK, batch_call, PAGEVEC_SIZE } from "../../include/linux/pagevec.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import {
@@ -134,6 +134,7 @@ export function need_mlock_page_drain(k: Machine, cpu: number): boolean {
 function mlock_pagevec_add(k: Machine, pfn: number, s: mem_section, i: number, what: number): void {
   const batch = k.mlock_batch[k.cpu]!;
   s.refcount[i]!++;
+  k.batch_calls[k.cpu]![batch_call(BATCH_MLOCK, batch.length)] = k.calls.now;
   batch.push(pfn * 4 + what);
   if (batch.length >= PAGEVEC_SIZE || s.flags[i]! & PG_head || lru_cache_disabled(k)) mlock_pagevec(k, batch);
 }

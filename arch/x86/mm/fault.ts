@@ -144,7 +144,9 @@ export function user_access(k: Machine, addr: number, write: boolean, value = 0)
   for (let n = 0; n < MAX_FAULTS; n++) {
     const error_code = hardware_check(k, mm, addr, write);
     if (error_code < 0) return touch(k, mm, addr, write, value);
+    const outer = k.calls.enter("page fault", k.current.pid);
     const signal = do_user_addr_fault(k, mm, error_code, addr);
+    k.calls.leave(outer);
     if (signal !== undefined) return signal;
     if (k.current.fatal_signal !== 0) return { sig: "SIGKILL", code: 0 };
   }

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Who holds a page: no part of the kernel, where nobody can tell. Worked out when it is asked, from what points to the
+ * page, so that holding costs nothing but a note of the entry into the kernel that put a page in a batch.
+ */
+import type { address_space } from "../include/linux/fs.js";
+import {
+  compound_pincount,
+  folio_mapcount,
+  folio_nr_pages,
+  page_owner_of,
+  page_ref_count,
+  page_test,
+  PageAnon,
+} from "../include/linux/mem_map.js";
+import { GUP_PIN_COUNTING_BIAS } from "../include/linux/mm.js";
+import type { mm_struct } from "../include/linux/mm_types.js";
+import { BATCH_MLOCK, batch_call, lru_batch_names } from "../include/linux/pagevec.js";
+import { PG_head, PG_locked, PG_private, PG_swapcache, PG_writeback } from "../include/linux/page-flags.js";
+import { pin_failed, type pin_failure_reason } from "../include/linux/pin_report.js";
+import { subsys_state } from "../include/linux/subsys.js";
+import type { Machine } from "../include/machine.js";
+import type { KernelCall } from "../lib/call_log.js";
+import type { MigrateFaultKind } from "../lib/fault-inject.js";
+import { mlock_batch_pfn } from "./mlock/batch.js";
+import { page_vma_mapped_walk } from "./page_vma_mapped.js";
+import { rmap_walk } from "./rmap.js";
+
+/** What can be in the way of a page. */
+export type PageHolderKind =
+  | "page table"
+  | "page cache"
+  | "swap cache"
+  | "private data"
+  | "isolated by the migration"
+  | "LRU batch"
+  | "mlock batch"
+  | "pin"
+  | "get_user_pages_fast"
+  | "page cache drop"
+  | "page lock"
+  | "writeback"
+  | "isolation"
+  | "CMA allocation"
+  | "failing allocation"
+  | "unknown";
+
+/** One of those who hold a page. */
+export interface PageHolder {
+  readonly kind: PageHolderKind;
+  /** References; 0 for a lock, writeback, or an allocation that failed. */
+  readonly refs: number;
+  /** Has migration reckoned with it? */
+  readonly expected: boolean;
+  /** Where: a CPU and its batch, tasks and addresses; may be empty. */
+  readonly detail: string;
+  /** The entry into the kernel at which it came; null where that is not kept, or was outside of any. */
+  readonly call: KernelCall | null;
+}
+
+/** How the report names what is injected. The batches are found as batches. */
+const INJECTED: Readonly<Partial<Record<MigrateFaultKind, PageHolderKind>>> = {
+  reference: "get_user_pages_fast",
+  page_cache_drop: "page cache drop",
+  lock: "page lock",
+  writeback: "writeback",
+  isolate: "isolation",
+  cma_alloc: "CMA allocation",
+};
+
+/** Mappings that are named. */
+const MOST_NAMED = 4;
+
+const PIN_OWNERS = "mm/page_holders.ts: who pins";
+
+/** Says of `nr` pages which long-term pins of one owner are on them: how many, where, since which entry into the kernel. */
+export type PinFinder = (pfn: number, nr: number) => readonly { refs: number; detail: string; call: number }[];
+
+/** Who can be asked about pins; an owner of pins adds itself. */
+export function pinFinders(k: Machine): Set<PinFinder> {
+  return subsys_state(k, PIN_OWNERS, () => new Set<PinFinder>());
+}
+
+const expected = (kind: PageHolderKind, refs: number, detail = ""): PageHolder => {
+  return { kind, refs, expected: true, detail, call: null };
+};
+
+function pidOf(k: Machine, mm: mm_struct): string {
+  for (const task of k.tasks.values()) if (task.mm === mm) return String(task.pid);
+  return "?";
+}
+
+/** Page tables that map the page, by task and address. */
+function mappings(k: Machine, pfn: number): PageHolder[] {
+  const refs = folio_mapcount(k.mem, pfn);
+  if (refs === 0) return [];
+  const places: string[] = [];
+  const found = (mm: mm_struct, address: number): boolean => {
+    places.push(`task ${pidOf(k, mm)} at 0x${address.toString(16)}`);
+    return places.length < MOST_NAMED;
+  };
+  rmap_walk(k, pfn, (vma, address) =>
+    page_vma_mapped_walk(k, pfn, vma, address, false, {
+      pte: (_table, _i, _page, at) => found(vma.vm_mm, at),
+      huge: (_pmd, at) => found(vma.vm_mm, at),
+    }),
+  );
+  return [expected("page table", refs, places.join(", "))];
+}
+
+/** Caches that have the page, and its private data. */
+function caches(k: Machine, pfn: number): PageHolder[] {
+  const holders: PageHolder[] = [];
+  const nr = folio_nr_pages(k.mem, pfn);
+  const owner = page_owner_of(k.mem, pfn);
+  if (owner !== undefined && !PageAnon(k.mem, pfn)) {
+    const ino = (owner as address_space).host.i_ino;
+    holders.push(expected("page cache", nr, `inode ${String(ino)}`));
+  }
+  if (page_test(k.mem, pfn, PG_swapcache)) holders.push(expected("swap cache", nr));
+  if (!page_test(k.mem, pfn, PG_head) && page_test(k.mem, pfn, PG_private)) holders.push(expected("private data", 1));
+  return holders;
+}
+
+/** Batches of all CPUs that the page stands in, once for each place. */
+function batches(k: Machine, pfn: number): PageHolder[] {
+  const holders: PageHolder[] = [];
+  const add = (kind: PageHolderKind, cpu: number, name: string, which: number, place: number): void => {
+    const call = k.calls.find(k.batch_calls[cpu]![batch_call(which, place)]!);
+    holders.push({ kind, refs: 1, expected: false, detail: `CPU ${String(cpu)}${name}`, call });
+  };
+  for (let cpu = 0; cpu < k.nr_cpus; cpu++) {
+    lru_batch_names.forEach((name, which) => {
+      k.fbatches[cpu]![name].forEach((one, place) => {
+        if (one === pfn) add("LRU batch", cpu, `, ${name}`, which, place);
+      });
+    });
+    k.mlock_batch[cpu]!.forEach((entry, place) => {
+      if (mlock_batch_pfn(entry) === pfn) add("mlock batch", cpu, "", BATCH_MLOCK, place);
+    });
+  }
+  return holders;
+}
+
+/** What is injected, but for what stands in a batch; and the lock and writeback, if somebody else has them. */
+function injectedAndLocks(k: Machine, pfn: number): PageHolder[] {
+  const holders: PageHolder[] = [];
+  for (const { kind, cpu, call, refs } of k.fail_migrate.holdersOf(pfn)) {
+    const name = INJECTED[kind];
+    const detail = `CPU ${String(cpu)}`;
+    if (name !== undefined) holders.push({ kind: name, refs, expected: false, detail, call: k.calls.find(call) });
+  }
+  for (const [flag, kind] of [
+    [PG_locked, "page lock"],
+    [PG_writeback, "writeback"],
+  ] as const) {
+    if (!page_test(k.mem, pfn, flag) || holders.some((one) => one.kind === kind)) continue;
+    holders.push({ kind, refs: 0, expected: false, detail: "", call: null });
+  }
+  return holders;
+}
+
+const refsOf = (holders: readonly PageHolder[]): number => holders.reduce((n, one) => n + one.refs, 0);
+
+/** Pins: those that an owner owns up to, the others together. `left` is what nobody else accounts for. */
+function pins(k: Machine, pfn: number, left: number): PageHolder[] {
+  const huge = page_test(k.mem, pfn, PG_head);
+  const bias = huge ? 1 : GUP_PIN_COUNTING_BIAS;
+  const count = huge ? compound_pincount(k.mem, pfn) : Math.max(0, Math.floor(left / bias));
+  if (count === 0) return [];
+  const holders: PageHolder[] = [];
+  let unowned = count;
+  for (const find of pinFinders(k)) {
+    for (const { refs, detail, call } of find(pfn, folio_nr_pages(k.mem, pfn))) {
+      unowned -= refs;
+      holders.push({ kind: "pin", refs: refs * bias, expected: false, detail, call: k.calls.find(call) });
+    }
+  }
+  if (unowned > 0) holders.push({ kind: "pin", refs: unowned * bias, expected: false, detail: "", call: null });
+  return holders;
+}
+
+/** Entries into the kernel that sleep while another runs: one of them has what nobody else accounts for. */
+function sleepers(k: Machine): string {
+  const calls = k.calls.waiting.map((nr) => k.calls.find(nr)!);
+  return calls.map(({ nr, name, pid }) => `call ${String(nr)}, ${name} of task ${String(pid)}, sleeps`).join("; ");
+}
+
+/**
+ * Everyone who holds a page, or (by its head) a huge page, with as many references in all as it has.
+ * @param isolated the caller has taken it off its LRU list, and so holds one reference
+ */
+export function pageHolders(k: Machine, pfn: number, isolated = false): PageHolder[] {
+  const holders = [
+    ...mappings(k, pfn),
+    ...caches(k, pfn),
+    ...(isolated ? [expected("isolated by the migration", 1)] : []),
+    ...batches(k, pfn),
+    ...injectedAndLocks(k, pfn),
+  ];
+  const count = page_ref_count(k.mem, pfn);
+  holders.push(...pins(k, pfn, count - refsOf(holders)));
+  const left = count - refsOf(holders);
+  if (left > 0) holders.push({ kind: "unknown", refs: left, expected: false, detail: sleepers(k), call: null });
+  return holders;
+}
+
+/** The allocation that has just failed: by injection, if `injected` says that the last one was. */
+export function failingAllocation(k: Machine, injected: boolean): PageHolder {
+  const detail = injected ? "injected" : "no memory";
+  const nr = injected ? k.fail_page_alloc.call : k.calls.now;
+  return { kind: "failing allocation", refs: 0, expected: false, detail, call: k.calls.find(nr) };
+}
+
+/** Reports a pin that goes round or sleeps for ever, for this page. For whoever has to end it. */
+export function pinStuck(k: Machine, reason: pin_failure_reason, pfn: number): void {
+  const holders = pageHolders(k, pfn, reason !== "not isolated");
+  pin_failed(k, reason, 0, pfn, { refcount: page_ref_count(k.mem, pfn), holders });
+}
