@@ -17,19 +17,18 @@ import {
   VFIO_DMA_MAP_FLAG_WRITE,
   VFIO_IOMMU_MAP_DMA,
 } from "../../uapi/vfio.js";
-import { attributionWords } from "../attribution.js";
 import { bootOptionsOf } from "./host.js";
 import { importKernel, type KernelModule } from "../variants/load.js";
 import { readWorkload } from "../workload/read.js";
 import { replayWorkload, type ReplayedWorkload } from "../workload/replay.js";
 import type { Cell } from "./cells.js";
-import type { FirstFailure, Placement } from "./report.js";
+import type { Placement } from "./report.js";
 import type { HostPlan } from "./sweep.js";
 
 /** How one attempt to pin the guest went. */
 export interface Trial {
-  /** What ended it, in words, and more about it on request; null if all of the guest was pinned. */
-  readonly failure: { readonly what: string; readonly example: () => FirstFailure["example"] } | null;
+  /** What ended it, in words, what the call returned, and what the model noted; null if all of the guest was pinned. */
+  readonly failure: { readonly what: string; readonly ret: number; readonly noted: pin_failure | null } | null;
   readonly migrated: number;
   /** Pages that are still where no long-term pin may be. */
   readonly left: number;
@@ -79,12 +78,6 @@ function countBarred(flags: Uint8Array, pfn: Uint32Array, first: number, last: n
 
 const inCma = (k: Machine, pfn: number): boolean => get_pageblock_migratetype(k.mem, pfn) === MIGRATE_CMA;
 const inMovable = (k: Machine, pfn: number): boolean => page_zone(k.mem, pfn).idx === ZONE_MOVABLE;
-
-function describeFailure(ret: number, first: pin_failure | null): NonNullable<Trial["failure"]> {
-  const example = (): FirstFailure["example"] =>
-    first === null ? null : { text: attributionWords(first, ret), failure: first };
-  return { what: failureWords(ret, first), example };
-}
 
 function failureWords(ret: number, first: pin_failure | null): string {
   const errno = errnoNames[-ret] ?? String(ret);
@@ -169,11 +162,17 @@ export class PopulatedHost {
     const chosen = cell.references > 0 && cell.references < this.unpinnable.length;
     const random = chosen || k.prng.state.join() !== untouched;
     return {
-      failure: ret === 0 ? null : describeFailure(ret, this.kernel.pin_report_of(k).first),
+      failure: this.failureOf(ret),
       migrated: k.vm_events[PGMIGRATE_SUCCESS]! - before,
       left: this.stillUnpinnable(),
       random,
     };
+  }
+
+  private failureOf(ret: number): Trial["failure"] {
+    if (ret === 0) return null;
+    const noted = this.kernel.pin_report_of(this.k).first;
+    return { what: failureWords(ret, noted), ret, noted };
   }
 
   private injectAllocFailures(cell: Cell): void {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One worker of the sweep: keeps a populated host for each use it has met, and runs cells on it. */
+import { attributionWords } from "../attribution.js";
 import { answering } from "../workers.js";
 import type { Cell } from "./cells.js";
 import { trialSeed } from "./cells.js";
-import { PopulatedHost } from "./guest.js";
+import { PopulatedHost, type Trial } from "./guest.js";
 import type { CellResult, FirstFailure } from "./report.js";
 import { proportion, tightEnough, type Proportion } from "./stats.js";
 import type { HostPlan, SweepAnswer, SweepJob } from "./sweep.js";
@@ -23,6 +24,10 @@ function hostFor(plan: HostPlan): Promise<PopulatedHost> {
 /** What the trials of a cell gave, whichever cell of the report asked for them. */
 type Trials = Omit<CellResult, keyof Cell>;
 
+function exampleOf({ ret, noted }: NonNullable<Trial["failure"]>): FirstFailure["example"] {
+  return noted === null ? null : { text: attributionWords(noted, ret), failure: noted };
+}
+
 /** Trials until the interval is narrow enough; one where nothing is random. */
 function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPlan): Trials {
   let successes = 0;
@@ -40,8 +45,8 @@ function runTrials(host: PopulatedHost, cell: Cell, index: number, plan: HostPla
     left += t.left;
     if (t.failure === null) successes++;
     else {
-      const { what, example } = t.failure;
-      const there = failures.get(what) ?? { what, count: 0, example: example() };
+      const { what } = t.failure;
+      const there = failures.get(what) ?? { what, count: 0, example: exampleOf(t.failure) };
       failures.set(what, { ...there, count: there.count + 1 });
     }
     success = proportion(successes, trials);
