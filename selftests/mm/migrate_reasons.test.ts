@@ -3,12 +3,11 @@
  * What migrate_pages() answers those who migrate for another reason than a long-term pin: -ENOMEM, on which they stop.
  * No system call of the model gives it huge pages for such a reason, so the test does what move_pages(2) would.
  */
-import { GFP_USER } from "../../include/linux/gfp.js";
-import { MIGRATE_SYNC, MR_CONTIG_RANGE, MR_MEMORY_HOTPLUG, MR_SYSCALL } from "../../include/linux/migrate_mode.js";
-import { NR_ISOLATED_ANON } from "../../include/linux/vmstat.js";
+import { MR_CONTIG_RANGE, MR_MEMORY_HOTPLUG, MR_SYSCALL } from "../../include/linux/migrate_mode.js";
 import { expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
 import { said } from "./lib/errnos.js";
 import { frameOf, touch } from "./lib/memory.js";
+import { movePage } from "./lib/migrate_rows.js";
 import { MIGRATE_BOOT } from "./lib/migrate_schedule.js";
 import { events, failHugeAllocations, HUGE, mapHuge } from "./lib/thp.js";
 
@@ -29,14 +28,9 @@ const huge = FIXTURE("huge_page", {
 describe("migrate_pages: no target for a huge page, and its split is refused", () => {
   for (const [name, reason] of Object.entries({ MR_SYSCALL, MR_MEMORY_HOTPLUG, MR_CONTIG_RANGE })) {
     TEST_F(huge, `-ENOMEM for ${name}`, { kernels: KERNELS, differs: { [MUTANT]: WRONG } }, (t) => {
-      const { k, kernel } = t;
+      const { k } = t;
       k.fail_migrate.add({ pfn: t.self, kind: "reference", attempts: 1 }).arm(k);
-      expect(kernel.folio_isolate_lru(k, t.self)).to.equal(true);
-      k.nodes[0]!.vm_stat[NR_ISOLATED_ANON]! += HUGE;
-      const list = kernel.page_list_of(k, [t.self]);
-      const priv = { nid: 0, gfp_mask: GFP_USER };
-      const ret = kernel.migrate_pages(k, list, kernel.alloc_migration_target, null, priv, MIGRATE_SYNC, reason);
-      kernel.putback_movable_pages(k, list);
+      const ret = movePage(t, 0, reason, HUGE);
       k.fail_migrate.clear(k);
       expect(events(t, "thp_split_page_failed", "thp_migration_fail")).to.deep.equal({
         thp_split_page_failed: 1,
