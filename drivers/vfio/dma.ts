@@ -54,6 +54,8 @@ export class vfio_iommu {
   dma_avail: number;
   vaddr_invalid_count = 0;
   v2 = true;
+  /** Held while mappings are made or taken away. */
+  lock = false;
   /** What the container says when it is asked who pins a page. */
   readonly finder: PinFinder = (pfn, nr) =>
     this.dma_list.flatMap(({ iova, size, task, call }) => {

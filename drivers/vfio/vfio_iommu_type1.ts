@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Mapping user memory for DMA (drivers/vfio/vfio_iommu_type1.c). Pins are in pin.ts, the list of ranges in dma.ts. */
-import { not_modelled } from "../../include/linux/bug.js";
+import { not_modelled, would_wait } from "../../include/linux/bug.js";
 import { CAP_IPC_LOCK, RLIMIT_MEMLOCK } from "../../include/linux/sched.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import { subsys_state } from "../../include/linux/subsys.js";
@@ -318,6 +318,15 @@ export function vfio_iommu_type1_check_extension(iommu: vfio_iommu | null, arg: 
   }
 }
 
+/** Runs a step with the list of mappings locked. @kernel drivers/vfio/vfio_iommu_type1.c:vfio_iommu.lock */
+function with_iommu_lock(iommu: vfio_iommu, step: () => number): number {
+  if (iommu.lock) would_wait("iommu->lock");
+  iommu.lock = true;
+  const ret = step();
+  iommu.lock = false;
+  return ret;
+}
+
 function vfio_iommu_type1_get_info(iommu: vfio_iommu, info: vfio_iommu_type1_info): number {
   if (info.argsz < MINSZ.info) return -EINVAL;
   info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
@@ -330,7 +339,7 @@ function vfio_iommu_type1_get_info(iommu: vfio_iommu, info: vfio_iommu_type1_inf
 function vfio_iommu_type1_map_dma(k: Machine, iommu: vfio_iommu, map: vfio_iommu_type1_dma_map): number {
   const mask = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
   if (map.argsz < MINSZ.map || map.flags & ~mask) return -EINVAL;
-  return vfio_dma_do_map(k, iommu, map);
+  return with_iommu_lock(iommu, () => vfio_dma_do_map(k, iommu, map));
 }
 
 function vfio_iommu_type1_unmap_dma(k: Machine, iommu: vfio_iommu, unmap: vfio_iommu_type1_dma_unmap): number {
@@ -339,7 +348,7 @@ function vfio_iommu_type1_unmap_dma(k: Machine, iommu: vfio_iommu, unmap: vfio_i
   if (unmap.argsz < MINSZ.unmap || unmap.flags & ~mask) return -EINVAL;
   // whatever the bitmap is like: the last thing asked for is that dirty pages are being tracked
   if (unmap.flags & bitmap) return -EINVAL;
-  return vfio_dma_do_unmap(k, iommu, unmap);
+  return with_iommu_lock(iommu, () => vfio_dma_do_unmap(k, iommu, unmap));
 }
 
 /** Dirty page tracking, which cannot be started: what is refused without it. @kernel vfio_iommu_type1_dirty_pages */

@@ -7,9 +7,12 @@ import {
   MADV_COLLAPSE,
   MADV_DONTFORK,
   MADV_DONTNEED,
+  MADV_MERGEABLE,
   MADV_NOMOVABLE,
+  MADV_PAGEOUT,
   MADV_POPULATE_WRITE,
   MADV_REMOVE,
+  MADV_UNMERGEABLE,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
@@ -18,10 +21,19 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../../uapi/mman-common.js";
-import { at, bytes, type World } from "./world.js";
+import {
+  VFIO_DMA_MAP_ARGSZ,
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_ARGSZ,
+  VFIO_DMA_UNMAP_FLAG_ALL,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+} from "../../uapi/vfio.js";
+import { at, bytes, SWAP_PATH, type World } from "./world.js";
 
 /** What a set-up must have for the call to make sense in it. */
-export type Needs = "memfd" | "file" | "huge";
+export type Needs = "memfd" | "file" | "huge" | "dma" | "swap" | "ksm";
 
 export interface Call {
   readonly name: string;
@@ -48,6 +60,22 @@ function pin(w: World): unknown {
     test_flags: 0,
   };
   return w.sys.ioctl(w.gupTest, PIN_LONGTERM_BENCHMARK, arg);
+}
+
+/** Maps all pages for DMA at a device address. */
+export function mapDma(w: World, iova: number): number {
+  return w.sys.ioctl(w.container, VFIO_IOMMU_MAP_DMA, {
+    argsz: VFIO_DMA_MAP_ARGSZ,
+    flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+    vaddr: at(0),
+    iova,
+    size: bytes(w.pages),
+  });
+}
+
+function unmapDma(w: World): number {
+  const arg = { argsz: VFIO_DMA_UNMAP_ARGSZ, flags: VFIO_DMA_UNMAP_FLAG_ALL, iova: 0, size: 0 };
+  return w.sys.ioctl(w.container, VFIO_IOMMU_UNMAP_DMA, arg);
 }
 
 const all = (w: World): number => bytes(w.pages);
@@ -94,6 +122,13 @@ export const CALLS: readonly Call[] = [
   thread("allocate", "fallocate() of all pages", (w) => w.sys.fallocate(w.fd, 0, 0, bytes(w.pages)), "memfd"),
   thread("pwrite", "pwrite() to page 1", (w) => w.sys.pwrite(w.fd, 9, bytes(1)), "memfd"),
   thread("truncate", "ftruncate() to no pages", (w) => w.sys.ftruncate(w.fd, 0), "file"),
+  thread("dma-map", "VFIO_IOMMU_MAP_DMA of all pages at another device address", (w) => mapDma(w, PMD_SIZE), "dma"),
+  thread("dma-unmap", "VFIO_IOMMU_UNMAP_DMA of everything", unmapDma, "dma"),
+  thread("pageout", "madvise(MADV_PAGEOUT) of all pages", advise(MADV_PAGEOUT), "swap"),
+  thread("swapoff", "swapoff()", (w) => w.sys.swapoff(SWAP_PATH), "swap"),
+  thread("mergeable", "madvise(MADV_MERGEABLE) of all pages", advise(MADV_MERGEABLE), "ksm"),
+  thread("unmergeable", "madvise(MADV_UNMERGEABLE) of all pages", advise(MADV_UNMERGEABLE), "ksm"),
+  thread("ksmd", "a turn of ksmd", (w) => w.kernel.ksm_scan_thread(w.k), "ksm"),
   other("other-write", "writes to page 1 of its own mapping", (w) => w.sys.store(at(1), 8), "file"),
   other("other-munmap", "munmap() of all pages of its own mapping", (w) => w.sys.munmap(at(0), all(w)), "file"),
   other("other-pin", "a long-term pin of its own mapping, released again", pin, "file"),

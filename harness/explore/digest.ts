@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The state of a machine in one number, as far as calls of the table can tell states apart. */
 import type { address_space } from "../../include/linux/fs.js";
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
-import type { mm_struct, vm_area_struct } from "../../include/linux/mm_types.js";
+import { _PAGE_SWP, type mm_struct, type vm_area_struct } from "../../include/linux/mm_types.js";
 import { vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
-
-/** FNV-1a, 32 bits at a time. */
-export class Digest {
-  value = 0x811c9dc5;
-
-  add(n: number): void {
-    this.value = Math.imul(this.value ^ (n | 0), 0x01000193) ^ (this.value >>> 15);
-  }
-
-  /** A number of more than 32 bits. */
-  wide(n: number): void {
-    this.add(n);
-    this.add(n / 2 ** 32);
-  }
-
-  text(s: string): void {
-    for (let i = 0; i < s.length; i++) this.add(s.charCodeAt(i));
-  }
-}
+import { xa_is_value } from "../../lib/xarray.js";
+import { subsystems } from "./digest-subsystems.js";
+import { Digest, page } from "./hash.js";
 
 /** VMAs by the order in which they were seen: a new one in an old one's place is another state. */
 export type Identities = Map<object, number>;
@@ -32,17 +15,6 @@ function identity(known: Identities, object: object): number {
   let id = known.get(object);
   if (id === undefined) known.set(object, (id = known.size + 1));
   return id;
-}
-
-function page(k: Machine, d: Digest, pfn: number): void {
-  d.add(pfn);
-  if (pfn === 0) return;
-  const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
-  d.add(s.refcount[i]!);
-  d.add(s.mapcount[i]!);
-  d.add(s.flags[i]!);
-  d.add(s.content[i]!);
 }
 
 function vma(d: Digest, known: Identities, v: vm_area_struct): void {
@@ -65,7 +37,8 @@ function addressSpace(k: Machine, d: Digest, known: Identities, mm: mm_struct): 
       if (flags === 0) continue;
       d.add(i);
       d.add(flags);
-      page(k, d, table.pfn[i]!);
+      if (flags & _PAGE_SWP) d.add(table.pfn[i]!);
+      else page(k, d, table.pfn[i]!);
     }
   }
   for (const [key, pmd] of mm.pgd.huge) {
@@ -83,7 +56,8 @@ function pageCache(k: Machine, d: Digest, mapping: address_space): void {
   if (mapping.nrpages === 0) return;
   mapping.i_pages.forEach(0, 0xffffffff, (index, entry) => {
     d.add(index);
-    page(k, d, entry);
+    if (xa_is_value(entry)) d.add(entry);
+    else page(k, d, entry);
   });
 }
 
@@ -101,5 +75,6 @@ export function digestOf(k: Machine, known: Identities): number {
   for (const owner of k.mem.owners) {
     if (owner !== undefined && !owner.is_anon) pageCache(k, d, owner as address_space);
   }
+  subsystems(k, d);
   return d.value;
 }

@@ -4,9 +4,10 @@ import { __GFP_DIRECT_RECLAIM } from "../../include/linux/gfp.js";
 import type { task_struct } from "../../include/linux/sched.js";
 import { flagWords, PF_CHECKED } from "../task-flags.js";
 import { type Call, findCall } from "./calls.js";
-import { Digest, digestOf, type Identities } from "./digest.js";
+import { digestOf, type Identities } from "./digest.js";
 import { errnoWords, wrongOf } from "./findings.js";
-import type { Event, Injection, Met, Outcome, Run, Wrong } from "./types.js";
+import { Digest } from "./hash.js";
+import { type Event, type Injection, type Met, type Outcome, type Run, waitKey, type Wrong } from "./types.js";
 import type { World } from "./world.js";
 
 /** Any allocation that may sleep. */
@@ -23,6 +24,8 @@ interface Frame {
   readonly who: string;
   /** Of the points that it has met, and the states in which others left them: what its variables can depend on. */
   readonly past: Digest;
+  /** How mmap_lock was when it began. */
+  readonly locks: string;
   points: number;
   allocations: number;
 }
@@ -41,9 +44,15 @@ class Ended extends Error {
   }
 }
 
+function locksOf({ mm }: task_struct): string {
+  return mm === null ? "" : `${String(mm.mmap_lock.readers)} ${String(mm.mmap_lock.writer)}`;
+}
+
 class Player {
   readonly met: Met[] = [];
   readonly events: Event[] = [];
+  readonly digests: (number | undefined)[] = [];
+  waits: string | undefined;
   private readonly world: World;
   private readonly todo: Injection[];
   private readonly frames: Frame[] = [];
@@ -51,7 +60,10 @@ class Player {
   private readonly started = { thread: 0, process: 0 };
   private readonly seen: Set<string>;
 
-  constructor(world: World, injections: readonly Injection[], seen: Set<string>) {
+  private readonly prefix: Run["digests"];
+
+  constructor(world: World, injections: readonly Injection[], seen: Set<string>, prefix: Run["digests"]) {
+    this.prefix = prefix;
     this.world = world;
     this.todo = [...injections];
     this.seen = seen;
@@ -68,7 +80,8 @@ class Player {
     const team = call.by === "thread" ? this.world.threads : this.world.processes;
     const task = team[n]!;
     const who = call.by === "thread" ? `thread ${String(n + 1)}` : `other process`;
-    const frame: Frame = { call, task, who, past: new Digest(), points: 0, allocations: 0 };
+    const locks = locksOf(task);
+    const frame: Frame = { call, task, who, locks, past: new Digest(), points: 0, allocations: 0 };
     frame.past.text(call.name);
     const flags = task.flags & PF_CHECKED;
     this.frames.push(frame);
@@ -93,7 +106,11 @@ class Player {
   private ended(error: unknown, frame: Frame): unknown {
     if (error instanceof Ended) return error;
     if (error instanceof Error && error.name === "NotModelled") return new Ended("edge");
-    if (error instanceof Error && "waits_for" in error && this.frames.length > 1) return new Ended("blocked");
+    if (error instanceof Error && "waits_for" in error && this.frames.length > 1) {
+      const atOnce = frame.points === 0 && String(error.waits_for).startsWith("mmap_lock");
+      if (atOnce) this.waits = waitKey(frame.call.name, frame.locks);
+      return new Ended("blocked");
+    }
     const wrong = wrongOf(error);
     this.say(`${wrong.kind}: ${wrong.what}`, frame);
     return new Ended("wrong", wrong);
@@ -112,7 +129,7 @@ class Player {
       if (this.frames.length > 1) throw new Ended("blocked");
       throw new Ended("wrong", { kind: "endless wait", what: `${name} is met for ever`, where: [] });
     }
-    const slot = { at, name, key: "" };
+    const slot = { at, name, key: "", locks: { thread: "", process: "" } };
     this.met.push(slot);
     let ran = false;
     while (this.todo[0]?.at === at) {
@@ -121,13 +138,24 @@ class Player {
       this.run(findCall(this.todo.shift()!.call)!);
     }
     frame.past.text(name);
-    frame.past.add(digestOf(this.world.k, this.known));
+    frame.past.add(this.digest(at));
     slot.key = this.frames.map(({ past }) => (past.value >>> 0).toString(36)).join(".");
     if (this.complete) {
+      const { threads, processes } = this.world;
+      slot.locks = { thread: locksOf(threads[0]!), process: processes.length > 0 ? locksOf(processes[0]!) : "" };
       if (ran && this.seen.has(slot.key)) throw new Ended("same");
       this.seen.add(slot.key);
     }
     return ran && name === "folio_lock_or_retry" ? "retry" : undefined;
+  }
+
+  /** The state at a point: what the run before came to, up to where this one departs from it. */
+  private digest(at: number): number {
+    const before = this.complete ? undefined : this.prefix[at];
+    const known = this.known.size;
+    const value = before ?? digestOf(this.world.k, this.known);
+    this.digests[at] = this.known.size === known ? value : undefined;
+    return value;
   }
 
   /** Did all injected calls get their turn? */
@@ -141,20 +169,42 @@ class Player {
   }
 }
 
-/** What is broken once all calls have returned, and once all tasks are gone. */
-function broken(world: World): Wrong | null {
+/** The state of a machine at rest: what the checks look at, in two numbers. */
+function restKey({ k }: World): string {
+  const counters = new Digest();
+  for (const { vm_stat } of [...k.zones, ...k.nodes]) for (const n of vm_stat) counters.add(n);
+  counters.add(k.vm_committed_as);
+  return `at rest ${String(digestOf(k, new Map()))} ${String(counters.value)}`;
+}
+
+/** What is broken once all calls have returned, and once all tasks are gone; nothing where `seen` has that state. */
+function broken(world: World, seen: Set<string>): Wrong | null {
+  const key = restKey(world);
+  if (seen.has(key)) return null;
+  const wrong = check(world);
+  if (wrong === null) seen.add(key);
+  return wrong;
+}
+
+function check(world: World): Wrong | null {
   const live = world.kernel.checkMachine(world.k);
   const lines = live.length > 0 ? live : world.kernel.checkExit(world.k);
   return lines.length === 0 ? null : { kind: "broken invariant", what: lines[0]!, where: [] };
 }
 
 /**
- * Runs a schedule from the set-up on. It ends early where its last call leaves a state that `seen` knows; the states
+ * Runs a schedule from the set-up on; `prefix` are the digests of a run of all its calls but the last. It ends early where its last call leaves a state that `seen` knows; the states
  * that it comes to after that call are added.
  */
-export function play(world: World, first: Call, injections: readonly Injection[], seen: Set<string>): Run {
+export function play(
+  world: World,
+  first: Call,
+  injections: readonly Injection[],
+  seen: Set<string>,
+  prefix: Run["digests"] = [],
+): Run {
   world.restore();
-  const player = new Player(world, injections, seen);
+  const player = new Player(world, injections, seen, prefix);
   const { hooks } = world.k;
   hooks.yieldPoint = (name, detail) => player.meet(name, detail);
   hooks.trace = (event, detail) => {
@@ -167,12 +217,20 @@ export function play(world: World, first: Call, injections: readonly Injection[]
     player.run(first);
     hooks.yieldPoint = () => undefined;
     world.k.tracing = false;
-    wrong = broken(world);
+    wrong = broken(world, seen);
     if (wrong !== null) outcome = "wrong";
   } catch (error) {
     if (!(error instanceof Ended)) throw error;
     ({ outcome, wrong } = error);
   }
-  const { met, events, unmet } = player;
-  return { outcome, wrong, met, events, ...(unmet === undefined ? {} : { unmet }) };
+  const { met, events, digests, unmet, waits } = player;
+  return {
+    outcome,
+    wrong,
+    met,
+    events,
+    digests,
+    ...(unmet === undefined ? {} : { unmet }),
+    ...(waits === undefined ? {} : { waits }),
+  };
 }

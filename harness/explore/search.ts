@@ -4,12 +4,18 @@ import { CALLS, type Call, findCall } from "./calls.js";
 import { signatureOf } from "./findings.js";
 import { play } from "./play.js";
 import { findSetup, type Setup } from "./setups.js";
-import type { Found, Injection, Job, Run, Tally } from "./types.js";
+import { type Found, type Injection, type Job, type Run, type Tally, waitKey } from "./types.js";
 import type { World } from "./world.js";
 
 /** Does the call make sense in the set-up? */
 export function fits(call: Call, setup: Setup): boolean {
   return call.needs === undefined || setup.has.includes(call.needs);
+}
+
+/** A schedule to run, and the digests of the run that it continues. */
+interface Step {
+  readonly injections: readonly Injection[];
+  readonly prefix: Run["digests"];
 }
 
 class Search {
@@ -20,6 +26,8 @@ class Search {
   /** Points and states that a run came to, and those from which others were started. */
   private readonly seen = new Set<string>();
   private readonly continued = new Set<string>();
+  /** Calls that wait at once, and how mmap_lock is then: they need not be run to know. */
+  private readonly waits = new Set<string>();
   private readonly pairs = new Set<string>();
   private readonly points = new Set<string>();
   private readonly found = new Map<string, Found>();
@@ -34,21 +42,22 @@ class Search {
   }
 
   all(): Tally {
-    let level: (readonly Injection[])[] = [[]];
+    let level: Step[] = [{ injections: [], prefix: [] }];
     for (let depth = 0; level.length > 0; depth++) {
-      const next: (readonly Injection[])[] = [];
-      for (const injections of level) {
-        const run = this.one(injections);
-        if (run.outcome === "done" && depth < this.job.depth) next.push(...this.continuations(run, injections));
+      const next: Step[] = [];
+      for (const step of level) {
+        const run = this.one(step);
+        if (run.outcome === "done" && depth < this.job.depth) next.push(...this.continuations(run, step.injections));
       }
       level = next;
     }
     return { ...this.counts, pairs: this.pairs.size, points: [...this.points].sort(), found: [...this.found.values()] };
   }
 
-  private one(injections: readonly Injection[]): Run {
-    const run = play(this.world, this.first, injections, this.seen);
+  private one({ injections, prefix }: Step): Run {
+    const run = play(this.world, this.first, injections, this.seen, prefix);
     this.counts.schedules++;
+    if (run.waits !== undefined) this.waits.add(run.waits);
     if (run.outcome === "blocked") this.counts.blocked++;
     else for (const { call } of injections.slice(-1)) this.pairs.add(call);
     if (run.outcome === "edge") this.counts.edge++;
@@ -71,14 +80,21 @@ class Search {
   }
 
   /** What can be done next, from the last injected call on. */
-  private continuations(run: Run, injections: readonly Injection[]): (readonly Injection[])[] {
+  private continuations(run: Run, injections: readonly Injection[]): Step[] {
     const from = injections.at(-1)?.at ?? 0;
-    const next: (readonly Injection[])[] = [];
-    for (const { at, key } of run.met) {
+    const next: Step[] = [];
+    for (const { at, key, locks } of run.met) {
       if (at < from) continue;
       if (this.continued.has(key)) continue;
       this.continued.add(key);
-      for (const { name } of this.others) next.push([...injections, { at, call: name }]);
+      for (const { name, by } of this.others) {
+        if (!this.waits.has(waitKey(name, locks[by])))
+          next.push({ injections: [...injections, { at, call: name }], prefix: run.digests });
+        else {
+          this.counts.schedules++;
+          this.counts.blocked++;
+        }
+      }
     }
     return next;
   }

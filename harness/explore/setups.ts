@@ -2,8 +2,18 @@
 /** The set-ups: what is mapped, and what of it is there, before the first call. */
 import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { HPAGE_PMD_NR } from "../../include/linux/types.js";
-import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from "../../uapi/mman-common.js";
-import type { Needs } from "./calls.js";
+import {
+  MADV_MERGEABLE,
+  MADV_PAGEOUT,
+  MADV_POPULATE_WRITE,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "../../uapi/mman-common.js";
+import { mapDma, type Needs } from "./calls.js";
 import { at, bytes, type World } from "./world.js";
 
 export interface Setup {
@@ -148,6 +158,54 @@ export const SETUPS: readonly Setup[] = [
       map(w, MAP_PRIVATE | MAP_ANONYMOUS);
       w.sys.store(at(0), 1);
       w.sys.store(at(1), 1);
+    },
+  },
+  {
+    name: "dma",
+    words: "a memfd of 2 pages, mapped shared, all mapped for DMA",
+    pages: PAGES,
+    has: ["memfd", "file", "dma"],
+    make: (w) => {
+      memfd(w, MAP_SHARED);
+      for (let use = 0; use < 2; use++) w.sys.madvise(at(0), bytes(w.pages), MADV_POPULATE_WRITE);
+      w.openContainer();
+      if (mapDma(w, 0) !== 0) throw new Error("set-up: VFIO_IOMMU_MAP_DMA failed");
+    },
+  },
+  {
+    name: "swapped",
+    words: "anonymous memory, 2 pages, page 1 of them in swap",
+    pages: PAGES,
+    has: ["swap"],
+    make: (w) => {
+      w.swapOn();
+      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
+      touch(w);
+      for (let n = 0; n < 3; n++) w.sys.madvise(at(1), bytes(1), MADV_PAGEOUT);
+    },
+  },
+  {
+    name: "mergeable",
+    words: "anonymous memory, 2 pages alike that ksmd has seen once",
+    pages: PAGES,
+    has: ["ksm"],
+    make: (w) => {
+      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
+      touch(w);
+      w.sys.madvise(at(0), bytes(w.pages), MADV_MERGEABLE);
+      w.ksmd(1);
+    },
+  },
+  {
+    name: "merged",
+    words: "anonymous memory, 2 pages alike that ksmd has merged",
+    pages: PAGES,
+    has: ["ksm"],
+    make: (w) => {
+      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
+      touch(w);
+      w.sys.madvise(at(0), bytes(w.pages), MADV_MERGEABLE);
+      w.ksmd(3);
     },
   },
 ];

@@ -40,6 +40,8 @@ export interface Met {
   /** Name of the point, and the state in which it was left: equal keys, equal futures. */
   readonly name: string;
   readonly key: string;
+  /** How mmap_lock of the threads' address space, and of the other process's, was left. */
+  readonly locks: Readonly<Record<"thread" | "process", string>>;
 }
 
 /**
@@ -55,6 +57,15 @@ export interface Run {
   readonly events: readonly Event[];
   /** Yield point of an injected call that did not get its turn. */
   readonly unmet?: number;
+  /** Digests at the points, by number, for a run that is the same up to there; none where a VMA was seen first. */
+  readonly digests: readonly (number | undefined)[];
+  /** A call that waits for mmap_lock before it has done anything, and how the lock was: {@link waitKey}. */
+  readonly waits?: string;
+}
+
+/** Says that this call waits where its mmap_lock is so: whatever else is the case, it does nothing before. */
+export function waitKey(call: string, locks: string): string {
+  return `${call} ${locks}`;
 }
 
 export interface Found extends Wrong {

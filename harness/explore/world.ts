@@ -12,6 +12,10 @@ import type { Setup } from "./setups.js";
 const MIB = 1 << 20;
 const WINDOW = 0x10000000;
 const GUP_TEST_PATH = "/sys/kernel/debug/gup_test";
+const VFIO_PATH = "/dev/vfio/vfio";
+/** Where a set-up that swaps has its device. */
+export const SWAP_PATH = "/dev/nvme0n1";
+const SWAP_PAGES = 64;
 const O_RDWR = 2;
 /** A task for each call that can be under way at a time. */
 const TASKS = 4;
@@ -41,6 +45,8 @@ export class World {
   /** Descriptor of the file that is mapped; -1 without. */
   fd = -1;
   gupTest = -1;
+  /** Descriptor of a VFIO container; -1 without. */
+  container = -1;
   /** Threads of the process that maps the memory, and of the one that shares its file. */
   readonly threads: task_struct[];
   processes: task_struct[] = [];
@@ -65,6 +71,23 @@ export class World {
   /** Puts everything back to how it was when the set-up was done. */
   restore(): void {
     this.snapshot.restore();
+  }
+
+  /** Opens a VFIO container. */
+  openContainer(): void {
+    this.container = this.sys.open(VFIO_PATH, O_RDWR);
+  }
+
+  /** Swaps to a device that takes its time, so that whoever reads sleeps. */
+  swapOn(): void {
+    this.kernel.add_swap_device(this.k, SWAP_PATH, { pages: SWAP_PAGES, rotational: false });
+    this.sys.swapon(SWAP_PATH, 0);
+  }
+
+  /** Lets ksmd run so many turns, and leaves it running. */
+  ksmd(turns: number): void {
+    this.kernel.ksm_store(this.k, "run", 1);
+    for (let n = 0; n < turns; n++) this.kernel.ksm_scan_thread(this.k);
   }
 
   /** Makes the other process, which has the files that are open now. */

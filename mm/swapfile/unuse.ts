@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** swapoff(2): bringing everything back (mm/swapfile.c: try_to_unuse and what it calls). */
 import { fput } from "../../fs/file_table.js";
-import { VM_BUG_ON } from "../../include/linux/bug.js";
+import { would_wait } from "../../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
 import { page_test } from "../../include/linux/mem_map.js";
 import { is_vm_hugetlb_page } from "../../include/linux/mm.js";
@@ -147,7 +147,7 @@ function unuse_cache(k: Machine, si: swap_info_struct): void {
  */
 function try_to_unuse(k: Machine, si: swap_info_struct): number {
   for (let pass = 0; si.inuse_pages > 0; pass++) {
-    VM_BUG_ON(pass > 2, "swapoff: slots are in use that nobody has");
+    if (pass > 2) would_wait("swapoff: slots that only a task under way can give back");
     let error = shmem_unuse(k, si.type);
     if (error) return error;
     const mms = new Set([...k.tasks.values()].map((task) => task.mm).filter((mm) => mm !== null));

@@ -58,6 +58,12 @@ describe("explorer", () => {
     ["file-shared", "write"],
     ["huge-untouched", "write"],
     ["collapsible", "collapse"],
+    ["dma", "dma-map"],
+    ["dma", "munmap"],
+    ["swapped", "read"],
+    ["swapped", "munmap"],
+    ["mergeable", "ksmd"],
+    ["merged", "write"],
   ] as const) {
     it(`finds nothing in base: ${setup}, ${first}`, () => {
       const tally = explore(base, setup, first);
@@ -76,6 +82,11 @@ describe("explorer", () => {
   it("does not run a call that would have to wait for the one that sleeps", () => {
     // the writer sleeps in its allocation with mmap_lock held: munmap wants it for writing
     expect(run(base, "anon: write, 0=munmap").outcome).to.equal("blocked");
+  });
+
+  it("does not run swapoff() to its end while munmap() has yet to give slots back, nor two changes of a container", () => {
+    expect(run(base, "swapped: munmap, 0=swapoff").outcome).to.equal("blocked");
+    expect(run(base, "dma: dma-map, 0=dma-unmap").outcome).to.equal("blocked");
   });
 
   it("gives the same result twice", () => {
