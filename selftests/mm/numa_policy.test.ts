@@ -19,7 +19,7 @@ import {
 } from "../../uapi/mempolicy.js";
 import { echo } from "./lib/files.js";
 import { at, bytes, frameOf, map, mapMemfd, memfd, peek, type T, touch } from "./lib/memory.js";
-import { pageOut, RAMDISK, swapTo } from "./lib/swap.js";
+import { pageOut, RAMDISK, swapTo, swapUsed } from "./lib/swap.js";
 import { HUGE, mapHuge } from "./lib/thp.js";
 import { bind, CMA_NODES, MAXNODE, MOVABLE_NODES, movePages, NODE_0, NODE_1, nodePlaces, policy } from "./lib/numa.js";
 
@@ -256,6 +256,30 @@ describe("mbind() that moves", () => {
     touch(t, 0, 8);
     expect(bind(t, 0, 4, MPOL_BIND, NODE_1, MPOL_MF_MOVE)).to.equal(0);
     expect(nodePlaces(t, 0, 8)).to.equal("BBBB" + "0000");
+  });
+});
+
+const small = FIXTURE("small", { boot: { memory: 40 * MIB, nodes: [32 * MIB, 8 * MIB] } });
+
+describe("two nodes: reclaim", () => {
+  TEST_F(small, "more than a node has, bound to it: swapped out from there, and nothing of the other node", (t) => {
+    swapTo(t, { pages: 2048, rotational: false, synchronous: true });
+    map(t, 0, 2300);
+    touch(t, 0, 200);
+    expect(bind(t, 200, 2100, MPOL_BIND, NODE_1)).to.equal(0);
+    touch(t, 200, 2100);
+    expect(nodePlaces(t, 0, 200)).to.equal("0".repeat(200));
+    const guest = nodePlaces(t, 200, 2100);
+    expect([guest.includes("0"), guest.includes("-"), guest.includes("1")]).to.deep.equal([false, true, true]);
+    expect(swapUsed(t)).to.be.above(0);
+  });
+
+  TEST_F(small, "preferred: the other node has the rest, nothing is swapped out", (t) => {
+    swapTo(t, { pages: 2048, rotational: false, synchronous: true });
+    map(t, 0, 2100);
+    expect(bind(t, 0, 2100, MPOL_PREFERRED, NODE_1)).to.equal(0);
+    touch(t, 0, 2100);
+    expect([nodePlaces(t, 0, 2100).includes("-"), swapUsed(t)]).to.deep.equal([false, 0]);
   });
 });
 
