@@ -9,7 +9,7 @@ import { CAP_SYS_NICE } from "../../include/linux/sched.js";
 import { type ulong } from "../../include/linux/types.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_empty } from "../../lib/pagelist.js";
-import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, EPERM, ESRCH } from "../../uapi/errno.js";
+import { EACCES, EBUSY, EFAULT, EINVAL, ENODEV, ENOENT, EPERM, ESRCH } from "../../uapi/errno.js";
 import { MPOL_MF_MOVE, MPOL_MF_MOVE_ALL } from "../../uapi/mempolicy.js";
 import { follow_page } from "../gup/follow.js";
 import { do_move_pages_to_node } from "../mempolicy/migrate.js";
@@ -129,7 +129,7 @@ function do_pages_move(k: Machine, m: move, pages: user_array, nodes: ArrayLike<
     }
     err = add_page_for_migration(k, m, pages![i]!, node, migrate_all);
     if (err > 0) continue;
-    err = store_status(m.status, i, err === -EEXIST ? -EFAULT : err || node, 1);
+    err = store_status(m.status, i, err || node, 1);
     if (err !== 0) break;
     err = move_pages_and_store_status(k, m, node, start, i);
     if (err !== 0) return err > 0 ? err - 1 : err;

@@ -89,7 +89,7 @@ describe("advice on two nodes: the guest's own faults", () => {
 
 /** A call takes the guest's pages to the other node: where they land, and what a pin does then. */
 function movedBy(fixture: Fixture<undefined, unknown>, place: string, name: string, { call, go }: Way): void {
-  const why = `${call} moves pages of advised memory into ${name} of another node: it does not go through a fault (D7)`;
+  const why = `${call} moves pages of advised memory into CMA or ZONE_MOVABLE of another node: it does not go through a fault (D7)`;
   TEST_F(fixture, `${call}: still outside of ${name}`, { differs: { base: UNKNOWN, patch: why } }, (t) => {
     go(t);
     expect(nodePlaces(t, 0, PAGES)).to.equal(OTHER_NODE);

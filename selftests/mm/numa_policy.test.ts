@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Two nodes: how memory is laid out on them, where policies put pages, and what is counted. As asked of a 6.1 kernel. */
 import { expect, FIXTURE, TEST, TEST_F } from "../../harness/kselftest/index.js";
-import { MAP_SHARED } from "../../uapi/mman-common.js";
+import { MADV_COLLAPSE, MAP_SHARED } from "../../uapi/mman-common.js";
 import {
   MPOL_BIND,
   MPOL_DEFAULT,
@@ -18,7 +18,7 @@ import {
   MPOL_PREFERRED_MANY,
 } from "../../uapi/mempolicy.js";
 import { echo } from "./lib/files.js";
-import { at, bytes, frameOf, map, mapMemfd, memfd, peek, type T, touch } from "./lib/memory.js";
+import { advise, at, bytes, frameOf, map, mapMemfd, memfd, peek, type T, touch } from "./lib/memory.js";
 import { pageOut, RAMDISK, swapTo, swapUsed } from "./lib/swap.js";
 import { HUGE, mapHuge } from "./lib/thp.js";
 import { bind, CMA_NODES, MAXNODE, MOVABLE_NODES, movePages, NODE_0, NODE_1, nodePlaces, policy } from "./lib/numa.js";
@@ -130,6 +130,19 @@ describe("two nodes: policies of mappings", () => {
     expect(bind(t, HUGE, 2 * HUGE, MPOL_INTERLEAVE, ALL)).to.equal(0);
     for (const n of [0, 1, 2]) touch(t, n * HUGE, 1);
     expect([0, 1, 2].map((n) => nodePlaces(t, n * HUGE + 100, 1)).join("")).to.match(/^B(B0|0B)$/);
+  });
+
+  TEST_F(huge, "collapsed memory goes to the node that has most of it", (t) => {
+    map(t, 0, HUGE);
+    touch(t, 0, HUGE);
+    expect(movePages(t, 0, 200, 1).startsWith("0 1 1")).to.equal(true);
+    expect(advise(t, 0, HUGE, MADV_COLLAPSE)).to.equal(0);
+    expect(nodePlaces(t, 0, 1) + nodePlaces(t, 511, 1)).to.equal("00");
+    map(t, HUGE, HUGE);
+    touch(t, HUGE, HUGE);
+    expect(movePages(t, HUGE, 300, 1).startsWith("0 1 1")).to.equal(true);
+    expect(advise(t, HUGE, HUGE, MADV_COLLAPSE)).to.equal(0);
+    expect(nodePlaces(t, HUGE, 1) + nodePlaces(t, HUGE + 511, 1)).to.equal("BB");
   });
 });
 
