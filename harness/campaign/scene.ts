@@ -78,6 +78,7 @@ export class Scene {
   /** Those of them that lie in CMA. */
   readonly inCma: readonly number[];
   private readonly kernel: KernelModule;
+  private readonly sys: ReturnType<KernelModule["syscalls"]>;
   private readonly container: number;
   private readonly bytes: number;
   private readonly start: Snapshot;
@@ -87,6 +88,7 @@ export class Scene {
     this.bytes = o.pages * PAGE_SIZE;
     const k = kernel.boot({ memory: o.memory, cma: o.cma, cpus: 4, seed: 1, hooks: { yieldPoint: watch } });
     this.k = k;
+    this.sys = kernel.syscalls(k);
     this.container = this.populate(o);
     this.frames = Array.from({ length: o.pages }, (_, page) => {
       const at = GUEST + page * PAGE_SIZE;
@@ -100,7 +102,7 @@ export class Scene {
 
   /** Makes the guest; returns the descriptor of its VFIO container. */
   private populate(o: SceneOptions): number {
-    const sys = this.kernel.syscalls(this.k);
+    const { sys } = this;
     const must = (what: string, ret: number): number => {
       if (ret < 0) throw new Error(`the scene cannot be set: ${what} returned ${String(ret)}`);
       return ret;
@@ -156,7 +158,7 @@ export class Scene {
   }
 
   private map(): number {
-    return this.kernel.syscalls(this.k).ioctl(this.container, VFIO_IOMMU_MAP_DMA, {
+    return this.sys.ioctl(this.container, VFIO_IOMMU_MAP_DMA, {
       argsz: VFIO_DMA_MAP_ARGSZ,
       flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
       vaddr: GUEST,

@@ -44,7 +44,7 @@ export interface pin_failure {
   readonly expected: number;
   /** Pass of migrate_pages() that gave up, from 1; 0 where it was not that. */
   readonly pass: number;
-  /** Which round of the pin loop it was, from 1. */
+  /** Which round of the pin loop it was, from 1; 0 outside of it. */
   readonly round: number;
   /** User address at which the pin stopped; -1 where a page is named instead. */
   readonly address: number;
@@ -60,6 +60,8 @@ export interface pin_failure {
 export class pin_report {
   /** Calls of the long-term pin since boot. */
   calls = 0;
+  /** The round that the pin loop is in, from 1; 0 outside of it. */
+  round = 0;
   /** Rounds of the loop (pin, check, migrate) that the last call took. */
   rounds = 0;
   /** Pages that the last call found unpinnable, could take off the LRU, and moved; summed over its rounds. */
@@ -84,6 +86,7 @@ export class pin_report {
   /** A new long-term pin starts. */
   begin(): void {
     this.calls++;
+    this.round = 0;
     this.rounds = 0;
     this.collected = 0;
     this.isolated = 0;
@@ -143,7 +146,7 @@ export function pin_failed(
     refcount: more.refcount ?? 0,
     expected: more.expected ?? 0,
     pass: more.pass ?? 0,
-    round: report.rounds,
+    round: report.round,
     address: more.address ?? -1,
     call: k.calls.find(k.calls.now),
     holders: more.holders ?? [],

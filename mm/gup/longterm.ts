@@ -196,7 +196,7 @@ export function __gup_longterm_locked(
   let nr_pinned_pages: number;
   let rc: number;
   do {
-    round++;
+    report.round = ++round;
     report.rounds++;
     if (round > SOFT_LOCKUP_ROUNDS) throw new KernelBug("soft lockup: a long-term pin that never ends");
     k.hooks.yieldPoint("__gup_longterm_locked", { address: start, round });
@@ -208,6 +208,7 @@ export function __gup_longterm_locked(
     }
     rc = check_and_migrate_movable_pages(k, nr_pinned_pages, pages, off);
   } while (rc === -EAGAIN);
+  report.round = 0;
   memalloc_pin_restore(k, flags);
   return rc !== 0 ? rc : nr_pinned_pages;
 }
