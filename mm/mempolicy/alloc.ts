@@ -100,7 +100,7 @@ function interleave_nodes(k: Machine, policy: mempolicy): number {
 }
 
 /** The n-th node of an interleaving policy, all over again behind the last. @kernel mm/mempolicy.c:offset_il_node @fidelity mirrored */
-export function offset_il_node(policy: mempolicy, n: number): number {
+function offset_il_node(policy: mempolicy, n: number): number {
   let nid = first_node(policy.nodes);
   for (let left = n % nodes_weight(policy.nodes); left > 0; left--) nid = next_node_in(nid, policy.nodes);
   return nid;
