@@ -21,12 +21,16 @@ export function culprits(f: pin_failure): readonly PageHolder[] {
   return f.holders.filter((one) => !one.expected);
 }
 
+/** The step that failed: what, in what kind of memory, at which pass. */
+export function stepWords(f: pin_failure): string {
+  const where = f.pfn === 0 ? "" : `, page in ${f.pageblock} of ${f.zone}`;
+  return `${f.reason}${where}${f.pass === 0 ? "" : `, pass ${String(f.pass)}`}`;
+}
+
 /** The same step failing in the same kind of page for the same kind of holder. */
 export function failureKind(f: pin_failure): string {
   const by = [...new Set(culprits(f).map((one) => one.kind))].join(", ");
-  const where = f.pfn === 0 ? "" : `, page in ${f.pageblock} of ${f.zone}`;
-  const pass = f.pass === 0 ? "" : `, pass ${String(f.pass)}`;
-  return `${f.reason}${where}${pass}${by === "" ? "" : `: ${by}`}`;
+  return `${stepWords(f)}${by === "" ? "" : `: ${by}`}`;
 }
 
 function pageWords(f: pin_failure): string {

@@ -3,14 +3,7 @@
  * What can be in the way of a migration, each by what somebody does to the page in the kernel: no part of the kernel
  * itself, but made of its functions. lib/fault-inject.ts says when.
  */
-import {
-  folio_nr_pages,
-  get_pageblock_migratetype,
-  page_test,
-  page_zone,
-  PageAnon,
-  PFN_SECTION_MASK,
-} from "../include/linux/mem_map.js";
+import { get_pageblock_migratetype, page_test, PageAnon, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { MIGRATE_CMA, MIGRATE_ISOLATE, pageblock_nr_pages, pageblock_order } from "../include/linux/mmzone.js";
 import {
   PG_active,
@@ -21,7 +14,6 @@ import {
   PG_swapbacked,
   PG_writeback,
 } from "../include/linux/page-flags.js";
-import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../include/linux/vmstat.js";
 import { subsys_state } from "../include/linux/subsys.js";
 import type { Machine } from "../include/machine.js";
 import type { MigrateHolder, MigrateHolders } from "../lib/fault-inject.js";
@@ -37,7 +29,7 @@ import {
   lru_add_drain_cpu,
   put_page,
 } from "./swap.js";
-import { __mod_node_page_state } from "./vmstat.js";
+import { mod_isolated } from "./vmstat.js";
 
 /** Runs a step on another CPU. */
 function onCpu<T>(k: Machine, cpu: number, step: () => T): T {
@@ -143,23 +135,17 @@ const writeback: MigrateHolder = {
   },
 };
 
-/** Counts a page as isolated, or no longer so. */
-function countIsolated(k: Machine, pfn: number, sign: 1 | -1): void {
-  const item = page_test(k.mem, pfn, PG_swapbacked) ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
-  __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, item, sign * folio_nr_pages(k.mem, pfn));
-}
-
 /** Reclaim or compaction on another CPU has taken the page off its list. */
 const isolate: MigrateHolder = {
   reference: true,
   isolates: true,
   take(k, pfn) {
     if (!folio_isolate_lru(k, pfn)) return false;
-    countIsolated(k, pfn, 1);
+    mod_isolated(k, pfn, 1);
     return true;
   },
   release(k, pfn, cpu) {
-    countIsolated(k, pfn, -1);
+    mod_isolated(k, pfn, -1);
     onCpu(k, cpu, () => {
       folio_putback_lru(k, pfn);
     });

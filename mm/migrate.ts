@@ -13,11 +13,9 @@ import {
 } from "../include/linux/migrate.js";
 import { MR_LONGTERM_PIN, MR_NUMA_MISPLACED, migrate_reason_names } from "../include/linux/migrate_mode.js";
 import { NULL_PFN, ZONE_MOVABLE, page_list } from "../include/linux/mmzone.js";
-import { PG_head, PG_swapbacked } from "../include/linux/page-flags.js";
+import { PG_head } from "../include/linux/page-flags.js";
 import { pin_failed, pin_report_of, type pin_failure_reason } from "../include/linux/pin_report.js";
 import {
-  NR_ISOLATED_ANON,
-  NR_ISOLATED_FILE,
   PGMIGRATE_FAIL,
   PGMIGRATE_SUCCESS,
   THP_MIGRATION_FAIL,
@@ -32,7 +30,7 @@ import { migrate_control, unmap_and_move } from "./migrate/move.js";
 import { __alloc_pages } from "./page_alloc.js";
 import type { PageHolder } from "./page_holders.js";
 import { folio_putback_lru } from "./swap.js";
-import { __mod_node_page_state, count_vm_events } from "./vmstat.js";
+import { count_vm_events, mod_isolated } from "./vmstat.js";
 
 export { folio_migrate_flags, folio_migrate_mapping, migrate_folio } from "./migrate/mapping.js";
 export { migration_entry_wait, remove_migration_ptes } from "./migrate/ptes.js";
@@ -48,10 +46,7 @@ const NR_MIGRATE_PASSES = 10;
 export function putback_movable_pages(k: Machine, l: page_list): void {
   for (let page = list_first(l); page !== NULL_PFN; page = list_first(l)) {
     list_del(k.mem, l, page);
-    const file = !page_test(k.mem, page, PG_swapbacked);
-    const nr = 1 << compound_order(k.mem, page);
-    const node = k.nodes[page_zone(k.mem, page).node]!;
-    __mod_node_page_state(node, file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON, -nr);
+    mod_isolated(k, page, -1);
     folio_putback_lru(k, page);
   }
 }

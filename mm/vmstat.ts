@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Counters of zones, nodes and events (mm/vmstat.c). One CPU's worth: there is no per-CPU drift to fold. */
+import { folio_nr_pages, page_test, page_zone } from "../include/linux/mem_map.js";
 import type { pglist_data, zone } from "../include/linux/mmzone.js";
+import { PG_swapbacked } from "../include/linux/page-flags.js";
+import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 
 /**
@@ -19,6 +22,12 @@ export function __mod_zone_page_state(zone: zone, item: number, n: number): void
  */
 export function __mod_node_page_state(node: pglist_data, item: number, n: number): void {
   node.vm_stat[item]! += n;
+}
+
+/** Counts a page, or huge page by its head, as isolated from the LRU of its node, or with -1 as no longer so. */
+export function mod_isolated(k: Machine, pfn: number, sign: 1 | -1): void {
+  const item = page_test(k.mem, pfn, PG_swapbacked) ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
+  __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, item, sign * folio_nr_pages(k.mem, pfn));
 }
 
 /** A zone counter, in pages. @kernel include/linux/vmstat.h:zone_page_state @fidelity mirrored */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What came of many attempts, added up so that parts can be added to one another in any order. */
 import type { pin_failure } from "../../include/linux/pin_report.js";
-import { attributionWords, failureKind } from "../attribution.js";
+import { attributionWords, failureKind, stepWords } from "../attribution.js";
 import type { Attempt, Outcome } from "./scene.js";
 
 /** Something worth showing, and the place of its attempt in the order of all. */
@@ -86,11 +86,9 @@ export function addTallies(a: Tally, b: Tally): Tally {
   };
 }
 
-/** Why an attempt failed: what, in what kind of memory, at which pass. */
+/** Why an attempt failed. */
 export function reasonOf({ failure, ret }: Attempt): string {
-  if (failure === null) return `errno ${String(-ret)}`;
-  const where = failure.pfn === 0 ? "" : `, page in ${failure.pageblock} of ${failure.zone}`;
-  return `${failure.reason}${where}${failure.pass === 0 ? "" : `, pass ${String(failure.pass)}`}`;
+  return failure === null ? `errno ${String(-ret)}` : stepWords(failure);
 }
 
 /** Adds up attempts as they are made. */

@@ -9,6 +9,7 @@ import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { PGMIGRATE_SUCCESS } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { Prng } from "../../lib/prng.js";
+import { stepWords } from "../attribution.js";
 import { Snapshot } from "../snapshot.js";
 import { errnoNames } from "../../uapi/errno.js";
 import {
@@ -81,10 +82,7 @@ const inMovable = (k: Machine, pfn: number): boolean => page_zone(k.mem, pfn).id
 
 function failureWords(ret: number, first: pin_failure | null): string {
   const errno = errnoNames[-ret] ?? String(ret);
-  if (first === null) return errno;
-  const where = first.pfn === 0 ? "" : `, page in ${first.pageblock} of ${first.zone}`;
-  const pass = first.pass === 0 ? "" : `, pass ${String(first.pass)}`;
-  return `${errno}: ${first.reason}${where}${pass}`;
+  return first === null ? errno : `${errno}: ${stepWords(first)}`;
 }
 
 export class PopulatedHost {

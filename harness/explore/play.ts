@@ -59,14 +59,13 @@ class Player {
   private readonly known: Identities = new Map();
   private readonly started = { thread: 0, process: 0 };
   private readonly seen: Set<string>;
-
   private readonly prefix: Run["digests"];
 
   constructor(world: World, injections: readonly Injection[], seen: Set<string>, prefix: Run["digests"]) {
-    this.prefix = prefix;
     this.world = world;
     this.todo = [...injections];
     this.seen = seen;
+    this.prefix = prefix;
     digestOf(world.k, this.known);
   }
 
@@ -193,8 +192,9 @@ function check(world: World): Wrong | null {
 }
 
 /**
- * Runs a schedule from the set-up on; `prefix` are the digests of a run of all its calls but the last. It ends early where its last call leaves a state that `seen` knows; the states
+ * Runs a schedule from the set-up on. It ends early where its last call leaves a state that `seen` knows; the states
  * that it comes to after that call are added.
+ * @param prefix digests of a run of all its calls but the last
  */
 export function play(
   world: World,

@@ -38,6 +38,14 @@ function touch(w: World): void {
   for (let page = 0; page < w.pages; page++) w.sys.store(at(page), 1);
 }
 
+/** Private memory whose pages are alike, and ksmd's turns over it. */
+function alike(w: World, turns: number): void {
+  map(w, MAP_PRIVATE | MAP_ANONYMOUS);
+  touch(w);
+  w.sys.madvise(at(0), bytes(w.pages), MADV_MERGEABLE);
+  w.ksmd(turns);
+}
+
 /** A memfd that the other process maps too, shared. */
 function memfd(w: World, flags: number): void {
   w.fd = w.sys.memfd_create("guest", 0);
@@ -190,10 +198,7 @@ export const SETUPS: readonly Setup[] = [
     pages: PAGES,
     has: ["ksm"],
     make: (w) => {
-      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
-      touch(w);
-      w.sys.madvise(at(0), bytes(w.pages), MADV_MERGEABLE);
-      w.ksmd(1);
+      alike(w, 1);
     },
   },
   {
@@ -202,10 +207,7 @@ export const SETUPS: readonly Setup[] = [
     pages: PAGES,
     has: ["ksm"],
     make: (w) => {
-      map(w, MAP_PRIVATE | MAP_ANONYMOUS);
-      touch(w);
-      w.sys.madvise(at(0), bytes(w.pages), MADV_MERGEABLE);
-      w.ksmd(3);
+      alike(w, 3);
     },
   },
 ];

@@ -86,7 +86,6 @@ function placementPart(
   part: Part,
   o: PartOptions,
 ): PartResult {
-  inlineMore(true);
   const c = coloursIf(o.colour);
   const lines: string[] = [];
   let passed = 0;
@@ -111,6 +110,7 @@ function placementPart(
 
 /** Runs one part of a recording on a variant. */
 export function runPart(kernel: KernelModule, r: Recording, part: Part, o: PartOptions): PartResult {
+  inlineMore(r.kind === "placement");
   switch (r.kind) {
     case "trace":
       return tracePart(kernel, r, part, o);

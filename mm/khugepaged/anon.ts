@@ -8,7 +8,6 @@ import {
   page_mapcount,
   page_ref_count,
   page_test,
-  page_zone,
   PageAnon,
   PFN_SECTION_MASK,
 } from "../../include/linux/mem_map.js";
@@ -31,15 +30,12 @@ import {
   PG_locked,
   PG_lru,
   PG_referenced,
-  PG_swapbacked,
   PG_swapcache,
   PG_tail,
   PG_uptodate,
 } from "../../include/linux/page-flags.js";
 import { HPAGE_PMD_NR, PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import {
-  NR_ISOLATED_ANON,
-  NR_ISOLATED_FILE,
   THP_SCAN_EXCEED_NONE_PTE,
   THP_SCAN_EXCEED_SHARED_PTE,
   THP_SCAN_EXCEED_SWAP_PTE,
@@ -59,7 +55,7 @@ import {
   put_page,
 } from "../swap.js";
 import { free_swap_cache } from "../swap_state.js";
-import { __mod_node_page_state, count_vm_event } from "../vmstat.js";
+import { count_vm_event, mod_isolated } from "../vmstat.js";
 import {
   alloc_charge_hpage,
   type collapse_control,
@@ -156,11 +152,6 @@ export function hpage_collapse_scan_pmd(
   if (cc.is_khugepaged && idle) return "lack_referenced_page";
   lock.locked = false;
   return collapse_huge_page(k, mm, address, n.unmapped, cc);
-}
-
-function mod_isolated(k: Machine, head: number, sign: 1 | -1): void {
-  const item = page_test(k.mem, head, PG_swapbacked) ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
-  __mod_node_page_state(k.nodes[page_zone(k.mem, head).node]!, item, sign * folio_nr_pages(k.mem, head));
 }
 
 /** Gives a page, or huge page by its head, back to the LRU. @kernel mm/khugepaged.c:release_pte_page @fidelity mirrored */

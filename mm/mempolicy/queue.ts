@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Finding the pages of a range that lie on the wrong node, and isolating them to be moved (mm/mempolicy.c). */
-import {
-  PFN_SECTION_MASK,
-  compound_head,
-  folio_nr_pages,
-  page_mapcount,
-  page_test,
-  page_zone,
-} from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, compound_head, page_mapcount, page_zone } from "../../include/linux/mem_map.js";
 import { is_vm_hugetlb_page, VM_IO, VM_PFNMAP } from "../../include/linux/mm.js";
 import {
   _PAGE_MIGRATION,
@@ -17,10 +10,9 @@ import {
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import type { page_list } from "../../include/linux/mmzone.js";
-import { PG_reserved, PG_swapbacked } from "../../include/linux/page-flags.js";
+import { PG_reserved } from "../../include/linux/page-flags.js";
 import { PMD_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
 import { vm_flags_or, vm_flags_test } from "../../include/linux/vm_flags.js";
-import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail } from "../../lib/pagelist.js";
 import { EFAULT, EIO } from "../../uapi/errno.js";
@@ -29,7 +21,7 @@ import { find_vma } from "../mmap.js";
 import { next_pmd } from "../pagewalk.js";
 import { pte_index, pte_present } from "../pgtable.js";
 import { folio_isolate_lru } from "../swap.js";
-import { __mod_node_page_state } from "../vmstat.js";
+import { mod_isolated } from "../vmstat.js";
 
 export const MF_VALID = MPOL_MF_STRICT | MPOL_MF_MOVE | MPOL_MF_MOVE_ALL;
 export const MF_MOVES = MPOL_MF_MOVE | MPOL_MF_MOVE_ALL;
@@ -60,12 +52,6 @@ interface walk {
 /** Can pages of the mapping be moved to another node? @kernel mm/mempolicy.c:vma_migratable @fidelity mirrored: every file may use the highest zone */
 export function vma_migratable(vma: vm_area_struct): boolean {
   return !vm_flags_test(vma.vm_flags, NOT_MEMORY) && !is_vm_hugetlb_page(vma);
-}
-
-/** Counts a page that has been isolated, or with -1 that is no more. */
-export function mod_isolated(k: Machine, pfn: number, n: number): void {
-  const item = page_test(k.mem, pfn, PG_swapbacked) ? NR_ISOLATED_ANON : NR_ISOLATED_FILE;
-  __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, item, n * folio_nr_pages(k.mem, pfn));
 }
 
 /** Isolates a page that nobody else maps, or any. False: it cannot be, and that is an error. @kernel mm/mempolicy.c:migrate_folio_add @fidelity mirrored */

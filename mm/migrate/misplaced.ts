@@ -26,12 +26,11 @@ import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NUMA_PAGE_MIGRATE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_empty } from "../../lib/pagelist.js";
-import { mod_isolated } from "../mempolicy/queue.js";
 import { migrate_pages, page_list_of, putback_movable_pages } from "../migrate.js";
 import { __alloc_pages } from "../page_alloc.js";
 import { wmark_pages, zone_watermark_ok } from "../page_alloc/watermark.js";
 import { folio_isolate_lru, put_page } from "../swap.js";
-import { count_vm_events } from "../vmstat.js";
+import { count_vm_events, mod_isolated } from "../vmstat.js";
 
 /** Has a node so much that it stays above its high watermark? @kernel mm/migrate.c:migrate_balanced_pgdat @fidelity mirrored */
 function migrate_balanced_pgdat(node: pglist_data, nr_pages: number): boolean {

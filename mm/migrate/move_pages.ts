@@ -14,11 +14,12 @@ import { MPOL_MF_MOVE, MPOL_MF_MOVE_ALL } from "../../uapi/mempolicy.js";
 import { follow_page } from "../gup/follow.js";
 import { do_move_pages_to_node } from "../mempolicy/migrate.js";
 import { MAX_NUMNODES } from "../mempolicy/policy.js";
-import { mod_isolated, vma_migratable } from "../mempolicy/queue.js";
+import { vma_migratable } from "../mempolicy/queue.js";
 import { vma_lookup } from "../mmap.js";
 import { nodes_with_memory } from "../page_alloc/nodes.js";
 import { pmd_huge, pte_index, pte_none, pte_offset } from "../pgtable.js";
 import { folio_isolate_lru, lru_cache_disable, lru_cache_enable, put_page } from "../swap.js";
+import { mod_isolated } from "../vmstat.js";
 
 /** Pages of which the kernel asks at a time where they are. */
 const DO_PAGES_STAT_CHUNK_NR = 16;

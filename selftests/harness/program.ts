@@ -32,11 +32,7 @@ function exitStatus(): number {
 }
 
 /** The same in this process, which spares half a second; what it says is caught. */
-export function patchproofHere(cwd: string, ...args: readonly string[]): Promise<Ended> {
-  return patchproofHereIn({ cwd }, ...args);
-}
-
-export async function patchproofHereIn({ cwd = ".", env }: Surroundings, ...args: readonly string[]): Promise<Ended> {
+export async function patchproofHere(cwd: string, ...args: readonly string[]): Promise<Ended> {
   const before = { cwd: process.cwd(), exitCode: process.exitCode };
   const said = { out: "", err: "" };
   const catching = (key: keyof typeof said) => (chunk: string | Uint8Array) => {
@@ -44,7 +40,7 @@ export async function patchproofHereIn({ cwd = ".", env }: Surroundings, ...args
     return true;
   };
   const stubs = [
-    sinon.stub(process, "env").value({ ...process.env, FORCE_COLOR: "", TERM: "dumb", ...env }),
+    sinon.stub(process, "env").value({ ...process.env, FORCE_COLOR: "", TERM: "dumb" }),
     sinon.stub(process.stdout, "write").callsFake(catching("out")),
     sinon.stub(process.stderr, "write").callsFake(catching("err")),
   ];

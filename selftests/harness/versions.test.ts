@@ -5,17 +5,17 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { projectRoot } from "../../harness/root.js";
 import type { VersionsReport } from "../../harness/versions/run.js";
-import { patchproofHere, patchproofHereIn } from "./program.js";
+import { patchproofHere, patchproofIn } from "./program.js";
 
 const root = projectRoot();
 
 describe("patchproof versions", function () {
   this.timeout(60_000);
 
-  it("prints the table that the README shows, in 80 columns", async () => {
+  it("prints the table that the README shows, in 80 columns", () => {
     const readme = readFileSync(join(root, "README.md"), "utf8");
     const sample = /<!-- sample: npx patchproof versions -->\n\n```text\n([^]*?)```/.exec(readme)?.[1];
-    const { status, out, err } = await patchproofHereIn({ cwd: root, env: { CI: "true" } }, "versions");
+    const { status, out, err } = patchproofIn({ cwd: root, env: { CI: "true" } }, "versions");
     expect({ status, err }).to.deep.equal({ status: 0, err: "" });
     expect(out).to.equal(sample);
     expect(Math.max(...out.split("\n").map((line) => line.length))).to.be.at.most(80);
