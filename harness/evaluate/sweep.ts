@@ -83,7 +83,7 @@ export async function runSweep(
   const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
   const work = async (_: unknown, lane: number): Promise<void> => {
     if (lane > 0 && lane === count - 1) await beside.catch(() => undefined);
-    const worker = new Workers(new URL("./sweep-worker.js", import.meta.url), 1);
+    const worker = new Workers(new URL("./sweep-worker.js", import.meta.url), 1, true);
     const mine = new Set<HostPlan>();
     try {
       for (let next = queue.take(mine); next !== undefined; next = queue.take(mine)) {

@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What a test's body is handed: a machine of its own, the system calls, and means to watch and to compare. */
-import { expect } from "chai";
+import { config, expect } from "chai";
 import sinon from "sinon";
 import type { task_struct } from "../../include/linux/sched.js";
 import { PF_CHECKED } from "../task-flags.js";
 import type { BootOptions, KernelModule, Machine, Syscalls } from "./kernels.js";
 import { SkipSignal } from "./signals.js";
 
+// Misspelt assertions do not compile, so chai need not look out for them while tests run.
+config.useProxy = false;
+
 /** What tests share that run on one kernel. */
 class Shared {
   /** What boots came to, by their options. */
   readonly baselines = new Map<string, object>();
   readonly buffers: InstanceType<KernelModule["BufferPool"]>;
+  private methods: object | undefined;
   constructor(kernel: KernelModule) {
     this.buffers = new kernel.BufferPool();
+  }
+
+  /** The system calls of a machine; what is wrong after one is added to `violations`. */
+  watched(k: Machine, sys: Syscalls, violations: string[]): Syscalls {
+    this.methods ??= watching(sys);
+    return Object.assign(Object.create(this.methods) as object, { k, sys, violations }) as unknown as Syscalls;
   }
 }
 
@@ -34,25 +44,27 @@ export interface Booted {
   readonly sys: Syscalls;
 }
 
-/** System calls that note when one leaves a PF_MEMALLOC flag on its task that was not there before. */
-function watched(k: Machine, sys: Syscalls, violations: string[]): Syscalls {
-  const table = sys as unknown as Record<string, (...args: unknown[]) => unknown>;
-  const wrapped: Record<string, unknown> = {};
-  for (const [name, call] of Object.entries(table)) {
-    if (typeof call !== "function") {
-      wrapped[name] = call;
-      continue;
-    }
-    wrapped[name] = (...args: unknown[]): unknown => {
-      const task = k.current;
+/** What a method of {@link watching} has at hand. */
+interface Watched {
+  readonly k: Machine;
+  readonly sys: Record<string, (...args: unknown[]) => unknown>;
+  readonly violations: string[];
+}
+
+/** A table's calls as methods of {@link Watched}, each noting a PF_MEMALLOC flag that it leaves on its task. */
+function watching(table: Syscalls): object {
+  const methods: Record<string, unknown> = {};
+  for (const name of Object.keys(table)) {
+    methods[name] = function (this: Watched, ...args: unknown[]): unknown {
+      const task = this.k.current;
       const before = task.flags & PF_CHECKED;
-      const result = call.apply(sys, args);
+      const result = this.sys[name]!(...args);
       const left = task.flags & PF_CHECKED & ~before;
-      if (left !== 0) violations.push(`${name}() left flag 0x${left.toString(16)} on task ${String(task.pid)}`);
+      if (left !== 0) this.violations.push(`${name}() left flag 0x${left.toString(16)} on task ${String(task.pid)}`);
       return result;
     };
   }
-  return wrapped as unknown as Syscalls;
+  return methods;
 }
 
 export class TestContext<Self = undefined, Param = undefined> {
@@ -100,7 +112,7 @@ export class TestContext<Self = undefined, Param = undefined> {
     const { buffers } = shared(this.kernel);
     const k = this.kernel.boot({ buffers, ...this.bootOptions, ...options });
     this.checkBoot(k, JSON.stringify([this.bootOptions, options]));
-    const booted = { k, sys: watched(k, this.kernel.syscalls(k), this.violations) };
+    const booted = { k, sys: shared(this.kernel).watched(k, this.kernel.syscalls(k), this.violations) };
     this.machines.push(booted);
     this.first ??= booted;
     return booted;

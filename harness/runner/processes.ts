@@ -18,7 +18,6 @@ export interface NodeRun {
   /** Script and arguments. */
   argv: readonly string[];
   cwd: string;
-  env?: NodeJS.ProcessEnv;
   /** Milliseconds after which the process is killed. */
   timeout?: number;
   /** Called for each line of standard output; standard error is handed through. */
@@ -29,7 +28,6 @@ export interface NodeRun {
 export async function runNode(run: NodeRun): Promise<Ended> {
   const child = spawn(process.execPath, [...run.argv], {
     cwd: run.cwd,
-    env: { ...process.env, ...run.env },
     stdio: ["ignore", "pipe", "inherit"],
     timeout: run.timeout ?? 0,
     killSignal: "SIGKILL",

@@ -47,28 +47,38 @@ async function runMocha(
   const ended = await runNode({
     argv: [...(group.covered ? nyc : []), ...argv, files],
     cwd: root,
-    env: { NODE_OPTIONS: "--enable-source-maps" },
     timeout: TIME_LIMIT_MS,
     onLine,
   });
   return whatWentWrong(ended);
 }
 
-/** Runs the groups; those that are covered wait for the instrumented copy, which is made meanwhile. */
-async function runSelftests(root: string, options: readonly string[], sink: Sink): Promise<KtapJoin> {
+/**
+ * Runs the groups; those that are covered wait for the instrumented copy, which is made meanwhile, and are reported on
+ * while the others still run. Answers what came of the tests, and what will be said of their coverage.
+ */
+async function runSelftests(
+  root: string,
+  options: readonly string[],
+  sink: Sink,
+): Promise<[KtapJoin, Promise<string[]>]> {
   const groups = options.length > 0 ? [ALL] : GROUPS;
   const joined = new KtapJoin(
     groups.map((group) => group.name),
     sink,
   );
   const instrumented = buildForCoverage(root);
+  let coverage = Promise.resolve<string[]>([]);
   await Promise.all(
     groups.map(async (group, i) => {
       if (group.covered) await instrumented;
       joined.end(i, await runMocha(root, group, options, (line) => joined.line(i, line)));
+      if (!group.covered) return;
+      coverage = reportCoverage(root);
+      coverage.catch(() => undefined); // it is waited for, and its failure told, once all tests have run
     }),
   );
-  return joined;
+  return [joined, coverage];
 }
 
 async function main(): Promise<number> {
@@ -77,9 +87,9 @@ async function main(): Promise<number> {
   const say = (line: string): void => sink.line(line);
   let tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   try {
-    const { counts, failures } = await runSelftests(root, process.argv.slice(2), sink);
+    const [{ counts, failures }, coverage] = await runSelftests(root, process.argv.slice(2), sink);
     tally = counts;
-    for (const line of [...(await reportCoverage(root)), ...failures.summary()]) say(`# ${line}`);
+    for (const line of [...(await coverage), ...failures.summary()]) say(`# ${line}`);
   } catch (error) {
     for (const line of String(error instanceof Error ? error.message : error).split("\n")) say(`# ${line}`);
     tally.failed++;

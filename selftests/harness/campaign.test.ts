@@ -86,7 +86,8 @@ describe("campaign: causes", () => {
   it("come to the same on either page: pages are alike", () => {
     const scene = new Scene(base, smallScene(2, false));
     const some = OPTIONS.filter((fault) => fault === null || [1, 3, 9, 10, Infinity].includes(fault.attempts));
-    for (const a of some) for (const b of some) expect(outcomeOf(scene, [a, b])).to.equal(outcomeOf(scene, [b, a]));
+    for (const [n, a] of some.entries())
+      for (const b of some.slice(0, n)) expect(outcomeOf(scene, [a, b])).to.equal(outcomeOf(scene, [b, a]));
   });
 
   // v6.1: the pin itself marks the page accessed, and so puts it into a batch, whose reference it then does not expect
@@ -117,8 +118,8 @@ describe("patchproof campaign", () => {
   }
 
   for (const [name, options] of [
-    ["exhaustive", ["--exhaustive", "--pages", "1"]],
-    ["random", ["--seeds", "24"]],
+    ["exhaustive", ["--exhaustive", "--pages", "2"]],
+    ["random", ["--seeds", "104"]],
   ] as const) {
     it(`${name}: shards merge to the bytes of one run`, async () => {
       const small = [...options, "--variants", "base", "--jobs", "1"];

@@ -43,7 +43,7 @@ interface Drop {
 const mapFile = (t: T, flags: number): void => map(t, 0, 4, { flags, fd: openFile(t, 4) });
 
 /** Little memory, since to have pages in swap it must be full. */
-const SMALL = { memory: 8 << 20, cma: 6 << 20 };
+const SMALL = { memory: 4 << 20, cma: 2 << 20 };
 
 const drops: Readonly<Record<string, Drop>> = {
   private_file_read: {

@@ -15,7 +15,7 @@ import { failAllocations } from "./lib/tasks.js";
 import { ANON, at, bytes, RW, type T } from "./lib/memory.js";
 import { DMA_RW } from "./lib/vfio.js";
 
-const PAGES = 12;
+const PAGES = 6;
 const LEN = bytes(PAGES);
 /** Far more than any of the calls allocates: a loop that gets here does not end. */
 const MOST = 400;

@@ -13,9 +13,9 @@ const SWAPPED_GUEST = {
   error: /AssertionError: expected \d+ to equal \+?0/,
 };
 
-/** 4 MiB of memory, and a guest of 6, so that pages of it are in swap. */
-const PAGES = 1536;
-const boot = { memory: 4 << 20 };
+/** 2 MiB of memory, and a guest of 3, so that pages of it are in swap. */
+const PAGES = 768;
+const boot = { memory: 2 << 20 };
 
 /** Gives each page of the guest contents of its own. */
 function fill(t: T): void {
@@ -69,8 +69,8 @@ describe("swap: more in use than there is memory", () => {
   TEST_F(machine, spared, { boot: { memory: 16 << 20 } }, (t) => {
     map(t, 0, 64);
     touch(t, 0, 64);
-    map(t, 1 << 16, 3 * PAGES);
-    for (let n = 0; n < 3 * PAGES && !incore(t, 32, 32).includes("0"); n++) {
+    map(t, 1 << 16, 6 * PAGES);
+    for (let n = 0; n < 6 * PAGES && !incore(t, 32, 32).includes("0"); n++) {
       touch(t, (1 << 16) + n, 1);
       if (n % 16 === 0) for (let p = 0; p < 32; p++) peek(t, p);
     }

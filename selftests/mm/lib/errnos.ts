@@ -43,7 +43,7 @@ function answersOf(t: T, call: Call): unknown[] {
   const real = sys[name]!;
   const answers: unknown[] = [];
   sys[name] = (...args) => {
-    const answer = real(...args);
+    const answer = real.apply(sys, args);
     if (name === call || (args[1] as number) >>> 0 === ioctls[call]) answers.push(answer);
     return answer;
   };
