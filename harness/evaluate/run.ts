@@ -44,8 +44,7 @@ function wantsSelftests(request: Request): boolean {
 async function runTests(
   request: Request,
   progress: Progress,
-): Promise<{ selftests: SelftestReport; coverage: LineCoverage[] } | null> {
-  if (!wantsSelftests(request)) return null;
+): Promise<{ selftests: SelftestReport; coverage: LineCoverage[] }> {
   const run = await runSelftests({
     variants: ["base", REVIEW_ALIAS],
     patch: request.resolved.variant,
@@ -91,7 +90,7 @@ const NOTHING_TO_COMPARE = "Base was not run beside the patch: nothing is compar
 async function evaluate(request: Request, progress: Progress): Promise<Report> {
   const { options, workload } = request;
   const plans = await plansOf(request);
-  const testing = runTests(request, progress);
+  const testing = wantsSelftests(request) ? runTests(request, progress) : undefined;
   const onDone = (done: number, total: number): void => {
     progress.sweep(done, total);
   };

@@ -75,15 +75,15 @@ export async function runSweep(
   jobs: readonly SweepJob[],
   workers: number,
   onDone: (done: number, total: number) => void,
-  beside: Promise<unknown> = Promise.resolve(),
+  beside?: Promise<unknown>,
 ): Promise<SweepAnswer[]> {
   const queue = new JobQueue(jobs);
   const answers: SweepAnswer[] = [];
   let done = 0;
   const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
   const work = async (_: unknown, lane: number): Promise<void> => {
-    if (lane > 0 && lane === count - 1) await beside.catch(() => undefined);
-    const worker = new Workers(new URL("./sweep-worker.js", import.meta.url), 1, true);
+    if (lane > 0 && lane === count - 1) await beside?.catch(() => undefined);
+    const worker = new Workers(new URL("./sweep-worker.js", import.meta.url), 1, count > 1 || beside !== undefined);
     const mine = new Set<HostPlan>();
     try {
       for (let next = queue.take(mine); next !== undefined; next = queue.take(mine)) {

@@ -9,10 +9,14 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInstrumenter } from "istanbul-lib-instrument";
 import { z } from "zod";
-import { projectRoot } from "../root.js";
+import { MODEL_FOLDERS } from "../patch/paths.js";
+import { compiledRoot, projectRoot } from "../root.js";
 import { bundleOf, stampOf } from "../variants/build.js";
 import { bundleKernel } from "../variants/bundle.js";
-import { COVERED, coverageBuild } from "./coverage.js";
+import { coverageBuild, isCovered } from "./coverage.js";
+
+/** What the copy is made of. */
+const FOLDERS = [...MODEL_FOLDERS, "harness", "selftests"];
 
 /** A source map as it has to be one folder further down. */
 function moved(map: string): { sources: string[] } {
@@ -31,6 +35,8 @@ class Origins {
   private readonly file: string;
   private readonly before: Map<string, string>;
   private readonly now = new Map<string, string>();
+  /** Was any copy made anew, or one removed? */
+  anyChanged = false;
 
   /** Without its file, which is away while copies are made, nothing in `folder` can be trusted. */
   constructor(folder: string) {
@@ -48,12 +54,22 @@ class Origins {
       .update([INSTRUMENTER, ...contents].join("\0"))
       .digest("hex");
     this.now.set(place, digest);
-    return this.before.get(place) !== digest || !existsSync(place);
+    const changed = this.before.get(place) !== digest || !existsSync(place);
+    this.anyChanged ||= changed;
+    return changed;
   }
 
-  /** Removes copies whose original is gone, and keeps the rest for the next time. */
+  /** Removes copies whose original is gone. */
+  dropGone(): void {
+    for (const place of this.before.keys()) {
+      if (this.now.has(place)) continue;
+      this.anyChanged = true;
+      rmSync(place, { force: true });
+    }
+  }
+
+  /** Keeps what was copied for the next time. */
   close(): void {
-    for (const place of this.before.keys()) if (!this.now.has(place)) rmSync(place, { force: true });
     writeFileSync(this.file, JSON.stringify([...this.now]));
   }
 }
@@ -65,39 +81,37 @@ function withCounters(code: string): string {
     .replaceAll(/\b(cov_\w+)\(\)\.([sfb])(?=\[\d+\](\[\d+\])?\+\+)/g, "$1_$2");
 }
 
-/** Copies a folder of the compiled tree, instrumented if it is to be covered. */
-function copyCompiled(from: string, to: string, covered: boolean, origins: Origins): void {
-  const instrumenter = createInstrumenter({
-    esModules: true,
-    coverageVariable: "__coverage__",
-    compact: true,
-    preserveComments: false,
-  });
-  for (const path of readdirSync(from, { recursive: true, encoding: "utf8" })) {
-    const [source, place] = [join(from, path), join(to, path)];
+/** Copies a folder of the compiled tree, what is to be covered instrumented. */
+function copyCompiled(folder: string): void {
+  for (const name of readdirSync(join(built, folder), { recursive: true, encoding: "utf8" })) {
+    const path = join(folder, name);
+    const [source, place] = [join(built, path), join(out, path)];
     if (statSync(source).isDirectory()) continue;
-    const map = covered && path.endsWith(".js") ? readFileSync(`${source}.map`, "utf8") : "";
-    if (!origins.changed(place, readFileSync(source, "utf8"), map)) continue;
+    const covered = path.endsWith(".js") && isCovered(path);
+    const map = covered ? readFileSync(`${source}.map`, "utf8") : "";
+    const text = readFileSync(source, "utf8");
+    if (!origins.changed(place, text, map)) continue;
     mkdirSync(dirname(place), { recursive: true });
-    if (path.endsWith(".map")) writeFileSync(place, JSON.stringify(moved(readFileSync(source, "utf8"))));
-    else if (!covered || !path.endsWith(".js")) cpSync(source, place);
-    else {
-      const code = readFileSync(source, "utf8");
-      const map = moved(readFileSync(`${source}.map`, "utf8"));
-      writeFileSync(place, withCounters(instrumenter.instrumentSync(code, place, map)));
-    }
+    if (path.endsWith(".map")) writeFileSync(place, JSON.stringify(moved(text)));
+    else writeFileSync(place, covered ? withCounters(instrumenter.instrumentSync(text, place, moved(map))) : text);
   }
 }
 
 const root = projectRoot();
+const built = compiledRoot();
 const out = coverageBuild(root);
 const origins = new Origins(out);
+const instrumenter = createInstrumenter({
+  esModules: true,
+  coverageVariable: "__coverage__",
+  compact: true,
+  preserveComments: false,
+});
 rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
-for (const folder of [...COVERED, "harness", "selftests"]) {
-  const compiled = join(root, "build", folder);
-  if (existsSync(compiled))
-    copyCompiled(compiled, join(out, folder), folder !== "harness" && folder !== "selftests", origins);
+for (const folder of FOLDERS) if (existsSync(join(built, folder))) copyCompiled(folder);
+origins.dropGone();
+if (origins.anyChanged || !existsSync(bundleOf(out))) {
+  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), true);
 }
 origins.close();
-await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out));
-cpSync(stampOf(join(root, "build")), stampOf(out), { force: true });
+cpSync(stampOf(built), stampOf(out), { force: true });

@@ -7,22 +7,32 @@ import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { rolldown } from "rolldown";
 
-/** Puts the module `entry`, TypeScript or JavaScript, and all that it needs into the module `out`, which exports the same. */
-export async function bundleKernel(entry: string, out: string): Promise<void> {
+/**
+ * Puts the module `entry`, TypeScript or JavaScript, and all that it needs into the module `out`, which exports the same.
+ * Code `forMachines` is without blanks and without a source map: what is read in a tenth of a second instead of a whole.
+ */
+export async function bundleKernel(entry: string, out: string, forMachines = false): Promise<void> {
   const bundle = await rolldown({
     input: entry,
     resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
     tsconfig: false,
     logLevel: "silent",
   });
-  const { output } = await bundle.generate({ format: "iife", name: "kernel", sourcemap: true, file: out });
+  const minify = forMachines ? { compress: false, mangle: false } : false;
+  const { output } = await bundle.generate({
+    format: "iife",
+    name: "kernel",
+    sourcemap: !forMachines,
+    minify,
+    file: out,
+  });
   await bundle.close();
   const { code, exports, map } = output[0];
-  if (map === null) throw new Error("the bundle has no source map");
   const bare = code.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n");
-  writeFileSync(`${out}.map`, map.toString());
-  writeFileSync(
-    out,
-    `${bare}export const { ${exports.join(", ")} } = kernel;\n//# sourceMappingURL=${basename(out)}.map\n`,
-  );
+  const lines = [bare, `export const { ${exports.join(", ")} } = kernel;\n`];
+  if (map !== null) {
+    writeFileSync(`${out}.map`, map.toString());
+    lines.push(`//# sourceMappingURL=${basename(out)}.map\n`);
+  }
+  writeFileSync(out, lines.join(""));
 }

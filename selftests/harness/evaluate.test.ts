@@ -78,7 +78,7 @@ describe("patchproof evaluate", () => {
     rmSync(out, { recursive: true });
   });
 
-  const SMALL = ["--memory", "64M", "--no-selftests", "--json", "--variants", "base", "--out"] as const;
+  const SMALL = "--memory 64M --no-selftests --jobs 1 --json --variants base --out".split(" ");
 
   it("prints the report with --json and nothing else, as it writes it", async () => {
     const { status, out: printed, err } = await patchproofHere(projectRoot(), "evaluate", ...SMALL, out);
