@@ -3,16 +3,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
 import { UserError } from "./errors.js";
 
-const PackageJson = z.object({ name: z.string(), version: z.string() });
+interface PackageJson {
+  readonly name?: string;
+  readonly version?: string;
+}
 
-function packageAt(directory: string): z.infer<typeof PackageJson> | undefined {
+/** npm has read it before: a schema, which each worker would load, would cost more than it is worth. */
+function packageAt(directory: string): PackageJson | undefined {
   const path = join(directory, "package.json");
-  if (!existsSync(path)) return undefined;
-  const parsed = PackageJson.safeParse(JSON.parse(readFileSync(path, "utf8")));
-  return parsed.success ? parsed.data : undefined;
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as PackageJson) : undefined;
 }
 
 /** The top of the project: PATCHPROOF_ROOT, or the nearest folder above with patchproof's package.json. */
