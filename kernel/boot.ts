@@ -173,7 +173,7 @@ export function boot(options: BootOptions = {}): Machine {
   for (const z of k.zones) k.totalram_pages += z.managed_pages;
   const s = k.mem.section(ZERO_PFN);
   s.flags[ZERO_PFN] = PG_reserved;
-  s.refcount[ZERO_PFN] = 1;
+  s.setRefs(ZERO_PFN, 1);
   k.subsys.set(OOM_SUBSYS, { exit_task: do_exit } satisfies oom_subsys);
   makeInit(k);
   return k;

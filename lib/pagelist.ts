@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * Doubly linked lists of pages (include/linux/list.h for struct page): links are page frames in mem_section.next and
- * .prev, ends are {@link NULL_PFN}. A page is on one list at most.
+ * Doubly linked lists of pages (include/linux/list.h for struct page): links are in mem_section, ends are
+ * {@link NULL_PFN}. A page is on one list at most.
  */
 import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_map } from "../include/linux/mem_map.js";
 import { NULL_PFN, type page_list } from "../include/linux/mmzone.js";
+
+function set_next(m: mem_map, pfn: number, to: number): void {
+  m.sections[pfn >>> PFN_SECTION_SHIFT]!.setNext(pfn & PFN_SECTION_MASK, pfn, to);
+}
+
+function set_prev(m: mem_map, pfn: number, to: number): void {
+  m.sections[pfn >>> PFN_SECTION_SHIFT]!.setPrev(pfn & PFN_SECTION_MASK, pfn, to);
+}
 
 /** Puts a page that is on no list at the head. */
 export function list_add(m: mem_map, l: page_list, pfn: number): void {
   const s = m.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const head = l.head;
-  s.prev[i] = NULL_PFN;
-  s.next[i] = head;
+  s.setPrev(i, pfn, NULL_PFN);
+  s.setNext(i, pfn, head);
   if (head === NULL_PFN) l.tail = pfn;
-  else m.sections[head >>> PFN_SECTION_SHIFT]!.prev[head & PFN_SECTION_MASK] = pfn;
+  else set_prev(m, head, pfn);
   l.head = pfn;
   l.nr++;
 }
@@ -24,10 +32,10 @@ export function list_add_tail(m: mem_map, l: page_list, pfn: number): void {
   const s = m.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const tail = l.tail;
-  s.next[i] = NULL_PFN;
-  s.prev[i] = tail;
+  s.setNext(i, pfn, NULL_PFN);
+  s.setPrev(i, pfn, tail);
   if (tail === NULL_PFN) l.head = pfn;
-  else m.sections[tail >>> PFN_SECTION_SHIFT]!.next[tail & PFN_SECTION_MASK] = pfn;
+  else set_next(m, tail, pfn);
   l.tail = pfn;
   l.nr++;
 }
@@ -37,11 +45,11 @@ export function list_add_before(m: mem_map, l: page_list, at: number, pfn: numbe
   const prev = list_prev(m, at);
   const s = m.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  s.next[i] = at;
-  s.prev[i] = prev;
-  m.section(at).prev[at & PFN_SECTION_MASK] = pfn;
+  s.setNext(i, pfn, at);
+  s.setPrev(i, pfn, prev);
+  set_prev(m, at, pfn);
   if (prev === NULL_PFN) l.head = pfn;
-  else m.section(prev).next[prev & PFN_SECTION_MASK] = pfn;
+  else set_next(m, prev, pfn);
   l.nr++;
 }
 
@@ -49,14 +57,14 @@ export function list_add_before(m: mem_map, l: page_list, at: number, pfn: numbe
 export function list_del(m: mem_map, l: page_list, pfn: number): void {
   const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
   const i = pfn & PFN_SECTION_MASK;
-  const next = s.next[i]!;
-  const prev = s.prev[i]!;
+  const next = s.nextOf(i, pfn);
+  const prev = s.prevOf(i, pfn);
   if (prev === NULL_PFN) l.head = next;
-  else m.sections[prev >>> PFN_SECTION_SHIFT]!.next[prev & PFN_SECTION_MASK] = next;
+  else set_next(m, prev, next);
   if (next === NULL_PFN) l.tail = prev;
-  else m.sections[next >>> PFN_SECTION_SHIFT]!.prev[next & PFN_SECTION_MASK] = prev;
-  s.next[i] = NULL_PFN;
-  s.prev[i] = NULL_PFN;
+  else set_prev(m, next, prev);
+  s.setNext(i, pfn, NULL_PFN);
+  s.setPrev(i, pfn, NULL_PFN);
   l.nr--;
 }
 
@@ -77,21 +85,18 @@ export function list_bulk_move(
   last: number,
   n: number,
 ): void {
-  const { sections } = m;
-  const f = sections[first >>> PFN_SECTION_SHIFT]!;
-  const l = sections[last >>> PFN_SECTION_SHIFT]!;
-  const prev = f.prev[first & PFN_SECTION_MASK]!;
-  const next = l.next[last & PFN_SECTION_MASK]!;
+  const prev = list_prev(m, first);
+  const next = list_next(m, last);
   if (prev === NULL_PFN) from.head = next;
-  else sections[prev >>> PFN_SECTION_SHIFT]!.next[prev & PFN_SECTION_MASK] = next;
+  else set_next(m, prev, next);
   if (next === NULL_PFN) from.tail = prev;
-  else sections[next >>> PFN_SECTION_SHIFT]!.prev[next & PFN_SECTION_MASK] = prev;
+  else set_prev(m, next, prev);
   from.nr -= n;
   const head = to.head;
-  f.prev[first & PFN_SECTION_MASK] = NULL_PFN;
-  l.next[last & PFN_SECTION_MASK] = head;
+  set_prev(m, first, NULL_PFN);
+  set_next(m, last, head);
   if (head === NULL_PFN) to.tail = last;
-  else sections[head >>> PFN_SECTION_SHIFT]!.prev[head & PFN_SECTION_MASK] = last;
+  else set_prev(m, head, last);
   to.head = first;
   to.nr += n;
 }
@@ -118,12 +123,12 @@ export function list_last(l: page_list): number {
 
 /** The page behind this one on its list, or {@link NULL_PFN}. */
 export function list_next(m: mem_map, pfn: number): number {
-  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.next[pfn & PFN_SECTION_MASK]!;
+  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.nextOf(pfn & PFN_SECTION_MASK, pfn);
 }
 
 /** The page before this one on its list, or {@link NULL_PFN}. */
 export function list_prev(m: mem_map, pfn: number): number {
-  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.prev[pfn & PFN_SECTION_MASK]!;
+  return m.sections[pfn >>> PFN_SECTION_SHIFT]!.prevOf(pfn & PFN_SECTION_MASK, pfn);
 }
 
 /** All pages of a list, head first. Not for hot paths. */

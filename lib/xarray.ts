@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * The array that a page cache is (lib/xarray.c): indexes below 2^32 to 32-bit values. Entries are kept in runs of 512;
- * what the kernel's tree of 64-slot nodes would look like is only counted, in {@link xarray.nodes}, since those nodes
- * are memory too.
+ * The array that a page cache is (lib/xarray.c): indexes below 2^32 to 32-bit values. Entries are kept in runs of 512, and
+ * written out only where they do not simply follow one another, as page frames do that were faulted in one by one. What
+ * the kernel's tree of 64-slot nodes would look like is only counted, in {@link xarray.nodes}, since those nodes are
+ * memory too.
  */
 
 /** Marks a value entry (a swapped-out page): the other 31 bits are the swap entry. Entries without it are page frames. */
@@ -27,11 +28,44 @@ const RUN = 1 << RUN_SHIFT;
 const RUN_MASK = RUN - 1;
 const CHUNK_SHIFT = 6;
 
+const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
+
+/** 512 slots. Until they are written out, those below `total` hold `first`, `first` + 1, … and the others nothing. */
 class run {
-  readonly slots = new Uint32Array(RUN);
-  /** Entries in each 64 slots: in each bottom node of the kernel's tree. */
-  readonly counts = new Uint8Array(RUN >> CHUNK_SHIFT);
   total = 0;
+  first = 0;
+  slots: Uint32Array | null = null;
+  /** Entries in each 64 slots, in each bottom node of the kernel's tree; kept when `slots` are. */
+  counts: Uint8Array | null = null;
+
+  get(slot: number): number {
+    if (this.slots !== null) return this.slots[slot]!;
+    return slot < this.total ? this.first + slot : 0;
+  }
+
+  /** Entries in a bottom node. */
+  count(chunk: number): number {
+    return this.counts === null ? this.entriesOf(chunk) : this.counts[chunk]!;
+  }
+
+  private entriesOf(chunk: number): number {
+    return Math.max(0, Math.min(this.total - (chunk << CHUNK_SHIFT), 1 << CHUNK_SHIFT));
+  }
+
+  /** Would the run still be one of values that follow one another, with this one as the next? */
+  continues(slot: number, value: number): boolean {
+    return this.slots === null && slot === this.total && (slot === 0 || value === this.first + slot);
+  }
+
+  writeOut(): Uint32Array {
+    if (this.slots !== null) return this.slots;
+    const slots = new Uint32Array(RUN);
+    const counts = new Uint8Array(RUN >> CHUNK_SHIFT);
+    for (let slot = 0; slot < this.total; slot++) slots[slot] = this.first + slot;
+    for (let chunk = 0; chunk < counts.length; chunk++) counts[chunk] = this.entriesOf(chunk);
+    this.counts = counts;
+    return (this.slots = slots);
+  }
 }
 
 export class xarray {
@@ -67,7 +101,7 @@ export class xarray {
   /** The entry at an index, 0 when there is none. */
   load(index: number): number {
     const r = this.runOf(index >>> RUN_SHIFT);
-    return r === undefined ? 0 : r.slots[index & RUN_MASK]!;
+    return r === undefined ? 0 : r.get(index & RUN_MASK);
   }
 
   /** Stores a value other than 0. */
@@ -82,11 +116,17 @@ export class xarray {
       if (key > this.maxKey) this.maxKey = key;
     }
     const slot = index & RUN_MASK;
-    const old = r.slots[slot]!;
-    r.slots[slot] = value;
-    if (old !== 0) return;
+    let count = slot & CHUNK_MASK;
+    if (r.continues(slot, value)) {
+      if (slot === 0) r.first = value;
+    } else {
+      const slots = r.writeOut();
+      const old = slots[slot]!;
+      slots[slot] = value;
+      if (old !== 0) return;
+      count = r.counts![slot >>> CHUNK_SHIFT]!++;
+    }
     r.total++;
-    const count = r.counts[slot >>> CHUNK_SHIFT]!++;
     if (count === 0 || index >= this.limit) this.grow(index, count);
     this.entries++;
   }
@@ -97,11 +137,14 @@ export class xarray {
     const r = this.runOf(key);
     if (r === undefined) return 0;
     const slot = index & RUN_MASK;
-    const old = r.slots[slot]!;
+    const old = r.get(slot);
     if (old === 0) return 0;
-    r.slots[slot] = 0;
+    let count = slot & CHUNK_MASK;
+    if (r.slots !== null || slot !== r.total - 1) {
+      r.writeOut()[slot] = 0;
+      count = --r.counts![slot >>> CHUNK_SHIFT]!;
+    }
     this.entries--;
-    const count = --r.counts[slot >>> CHUNK_SHIFT]!;
     if (--r.total === 0) {
       this.runs.delete(key);
       this.lastKey = -1;
@@ -113,7 +156,7 @@ export class xarray {
 
   /** Stores one entry for 512 aligned indexes where none is: each index gives the page that stands there, `value` the first. */
   store_huge(index: number, value: number): void {
-    for (let n = RUN - 1; n >= 0; n--) this.store(index + n, value + n);
+    for (let n = 0; n < RUN; n++) this.store(index + n, value + n);
     this.nodes -= RUN >> CHUNK_SHIFT;
   }
 
@@ -140,7 +183,7 @@ export class xarray {
         continue;
       }
       for (; slot < RUN; slot++) {
-        if (r.slots[slot] === 0) continue;
+        if (r.get(slot) === 0) continue;
         const index = key * RUN + slot;
         return index <= to ? index : -1;
       }
@@ -211,7 +254,7 @@ export class xarray {
   }
 
   private hasLeftChild(l: number): boolean {
-    return l === 0 ? (this.runs.get(0)?.counts[0] ?? 0) > 0 : this.level(l).has(0);
+    return l === 0 ? (this.runs.get(0)?.count(0) ?? 0) > 0 : this.level(l).has(0);
   }
 
   private level(l: number): Map<number, number> {

@@ -142,8 +142,8 @@ export function add_to_page_cache(
   if (huge) xa.store_huge(index, pfn);
   else xa.store(index, pfn);
   const nodes = xa.nodes - before;
-  s.refcount[i]! += nr;
-  s.mapping[i] = mapping.owner_id;
+  s.addRefs(i, nr);
+  s.setMapping(i, mapping.owner_id);
   s.index[i] = index;
   if (huge) set_compound_mapping(k, pfn, mapping.owner_id, index);
   mapping.nrpages += nr;
@@ -163,8 +163,8 @@ function remove_from_page_cache(k: Machine, pfn: number, mapping: address_space)
   mapping.nrpages -= nr;
   mod_file_pages(k, pfn, -nr);
   if (nr > 1) set_compound_mapping(k, pfn, 0, 0);
-  s.mapping[i] = 0;
-  s.refcount[i]! -= nr;
+  s.setMapping(i, 0);
+  s.addRefs(i, -nr);
 }
 
 /**
@@ -183,7 +183,7 @@ export function filemap_remove_folio(k: Machine, pfn: number): void {
   VM_BUG_ON(xa.load(s.index[i]!) !== pfn, "page is not at its place in the page cache");
   remove_from_page_cache(k, pfn, mapping);
   if (xa.nodes !== before) radix_tree_node_free(k, before - xa.nodes);
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   put_page(k, pfn);
 }
 
@@ -207,7 +207,7 @@ export function replace_by_huge_page(
   if (xa.nodes < before) radix_tree_node_free(k, before - xa.nodes);
   else if (xa.nodes > before) radix_tree_node_alloc(k, xa.nodes - before, GFP_KERNEL);
   set_compound_mapping(k, hpage, mapping.owner_id, start);
-  k.mem.section(hpage).refcount[hpage & PFN_SECTION_MASK]! += HPAGE_PMD_NR - 1;
+  k.mem.section(hpage).addRefs(hpage & PFN_SECTION_MASK, HPAGE_PMD_NR - 1);
   const stat = k.nodes[page_zone(k.mem, hpage).node]!.vm_stat;
   stat[NR_SHMEM_THPS]! += HPAGE_PMD_NR;
   stat[NR_FILE_PAGES]! += holes;
@@ -279,7 +279,7 @@ export function filemap_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     }
   } else {
     const s = k.mem.section(pfn);
-    s.refcount[pfn & PFN_SECTION_MASK]!++;
+    s.addRefs(pfn & PFN_SECTION_MASK, 1);
     if (!lock_folio_maybe_drop_mmap(k, vmf, pfn)) {
       put_page(k, pfn);
       return VM_FAULT_RETRY;

@@ -21,7 +21,7 @@ import { list_add_tail, list_empty, list_first, list_pages } from "../lib/pageli
 import { EINTR, EINVAL, ENOENT } from "../uapi/errno.js";
 import { init_per_zone_wmark_min } from "./memory_hotplug/online.js";
 import { alloc_migration_target, migrate_pages, putback_movable_pages } from "./migrate.js";
-import { del_page_from_free_list } from "./page_alloc/freelist.js";
+import { buddy_order, del_page_from_free_list } from "./page_alloc/freelist.js";
 import { nodes_with_memory } from "./page_alloc/nodes.js";
 import { build_zonelists, zone_pcp_disable, zone_pcp_enable } from "./page_alloc/setup.js";
 import {
@@ -47,7 +47,7 @@ function scan_movable_pages(k: Machine, start: number, end: number): number {
   for (let pfn = start; pfn < end; pfn++) {
     const s = k.mem.section(pfn);
     const flags = s.flags[pfn & PFN_SECTION_MASK]!;
-    if (flags & PG_buddy) pfn += (1 << s.private_[pfn & PFN_SECTION_MASK]!) - 1;
+    if (flags & PG_buddy) pfn += (1 << buddy_order(s, pfn & PFN_SECTION_MASK)) - 1;
     else if (page_test(k.mem, compound_head(k.mem, pfn), PG_lru)) return pfn;
   }
   return -ENOENT;
@@ -96,7 +96,7 @@ function do_migrate_range(k: Machine, start_pfn: number, end_pfn: number): void 
 function __offline_isolated_pages(k: Machine, z: zone, start_pfn: number, end_pfn: number): void {
   for (let pfn = start_pfn; pfn < end_pfn;) {
     const s = k.mem.section(pfn);
-    const order = s.private_[pfn & PFN_SECTION_MASK]!;
+    const order = buddy_order(s, pfn & PFN_SECTION_MASK);
     del_page_from_free_list(k.mem, z, pfn, order);
     pfn += 1 << order;
   }
@@ -104,7 +104,7 @@ function __offline_isolated_pages(k: Machine, z: zone, start_pfn: number, end_pf
     const s = k.mem.section(pfn);
     const from = pfn & PFN_SECTION_MASK;
     s.flags.fill(PG_reserved, from, from + end_pfn - pfn);
-    s.refcount.fill(1, from, from + end_pfn - pfn);
+    for (let i = from; i < from + end_pfn - pfn; i++) s.setRefs(i, 1);
   }
 }
 

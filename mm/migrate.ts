@@ -95,9 +95,9 @@ class migrate_pages_stats {
 function list_splice_init(k: Machine, list: page_list, head: page_list): void {
   const m = k.mem;
   if (list.head === NULL_PFN) return;
-  m.section(list.tail).next[list.tail & PFN_SECTION_MASK] = head.head;
+  m.section(list.tail).setNext(list.tail & PFN_SECTION_MASK, list.tail, head.head);
   if (head.head === NULL_PFN) head.tail = list.tail;
-  else m.section(head.head).prev[head.head & PFN_SECTION_MASK] = list.tail;
+  else m.section(head.head).setPrev(head.head & PFN_SECTION_MASK, head.head, list.tail);
   head.head = list.head;
   head.nr += list.nr;
   list.head = NULL_PFN;

@@ -50,10 +50,10 @@ const JUNK = 0xaa;
 export function prep_compound_page(k: Machine, pfn: number, order: number): void {
   const s = k.mem.section(pfn);
   s.flags[pfn & PFN_SECTION_MASK]! |= PG_head;
-  s.private_[pfn & PFN_SECTION_MASK] = order;
+  s.setPrivate(pfn & PFN_SECTION_MASK, order);
   for (let p = pfn + 1; p < pfn + (1 << order); p++) {
     s.flags[p & PFN_SECTION_MASK]! |= PG_tail;
-    s.private_[p & PFN_SECTION_MASK] = pfn;
+    s.setPrivate(p & PFN_SECTION_MASK, pfn);
   }
   set_compound_mapcount(k.mem, pfn, 0);
   set_compound_pincount(k.mem, pfn, 0);
@@ -68,7 +68,7 @@ export function prep_new_page(k: Machine, pfn: number, order: number, gfp_flags:
   const s = k.mem.sections[pfn >>> PFN_SECTION_SHIFT]!;
   const i = pfn & PFN_SECTION_MASK;
   const content = gfp_flags & __GFP_ZERO ? 0 : JUNK;
-  s.refcount[i] = 1;
+  s.setRefs(i, 1);
   s.index[i] = 0;
   s.content[i] = content;
   if (order === 0) return;
@@ -190,7 +190,7 @@ export function __free_pages(k: Machine, pfn: number, order: number): void {
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON(s.refcount[i]! <= 0, `page ${pfn} is freed with ${s.refcount[i]!} references`);
   const head = (s.flags[i]! & PG_head) !== 0;
-  if (--s.refcount[i]! === 0) free_the_page(k, pfn, order);
+  if (s.addRefs(i, -1) === 0) free_the_page(k, pfn, order);
   else if (!head) while (order-- > 0) free_the_page(k, pfn + (1 << order), order);
 }
 
@@ -203,7 +203,7 @@ export function split_page(k: Machine, pfn: number, order: number): void {
   const s = k.mem.section(pfn);
   VM_BUG_ON((s.flags[pfn & PFN_SECTION_MASK]! & (PG_head | PG_tail)) !== 0, `compound page ${pfn} is split_page()d`);
   VM_BUG_ON(s.refcount[pfn & PFN_SECTION_MASK] === 0, `free page ${pfn} is split_page()d`);
-  for (let p = pfn + 1; p < pfn + (1 << order); p++) s.refcount[p & PFN_SECTION_MASK] = 1;
+  for (let p = pfn + 1; p < pfn + (1 << order); p++) s.setRefs(p & PFN_SECTION_MASK, 1);
 }
 
 /** Is the page in a pageblock of the contiguous memory allocator? @kernel include/linux/mmzone.h:is_migrate_cma_page @fidelity mirrored */

@@ -24,7 +24,7 @@ import { PG_buddy, PG_head, PG_lru, PG_reserved, PG_tail } from "../include/linu
 import type { Machine } from "../include/machine.js";
 import { EBUSY } from "../uapi/errno.js";
 import { move_freepages_block } from "./page_alloc/fallback.js";
-import { __mod_zone_freepage_state, free_block_at, materialise_block } from "./page_alloc/freelist.js";
+import { buddy_order, __mod_zone_freepage_state, free_block_at, materialise_block } from "./page_alloc/freelist.js";
 import { __isolate_free_page, __putback_isolated_page, split_free_page } from "./page_alloc/isolate.js";
 
 /** The range is isolated to be taken offline. */
@@ -57,7 +57,7 @@ function has_unmovable_pages(k: Machine, start_pfn: number, end_pfn: number, mig
       if (!page_test(m, head, PG_lru)) return pfn;
       pfn = head + folio_nr_pages(m, head) - 1;
     } else if (s.refcount[i] === 0) {
-      if (flags & PG_buddy) pfn += (1 << s.private_[i]!) - 1;
+      if (flags & PG_buddy) pfn += (1 << buddy_order(s, i)) - 1;
     } else if (!(flags & PG_lru)) {
       return pfn;
     }
@@ -102,7 +102,7 @@ export function set_migratetype_isolate(
 function mergeable_order(k: Machine, pfn: number): number {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  const order = s.private_[i]!;
+  const order = buddy_order(s, i);
   if (!(s.flags[i]! & PG_buddy) || order < pageblock_order || order >= MAX_ORDER - 1) return -1;
   const z = page_zone(k.mem, pfn);
   const buddy = pfn ^ (1 << order);
@@ -245,7 +245,7 @@ export function test_pages_isolated(k: Machine, start_pfn: number, end_pfn: numb
       const s = k.mem.section(fin_pfn);
       const i = fin_pfn & PFN_SECTION_MASK;
       if ((s.flags[i]! & PG_buddy) === 0) break;
-      fin_pfn += 1 << s.private_[i]!;
+      fin_pfn += 1 << buddy_order(s, i);
     }
   }
   k.hooks.trace("test_pages_isolated", { start_pfn, end_pfn, fin_pfn });

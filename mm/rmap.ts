@@ -182,7 +182,7 @@ function __page_set_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct, addr
   if (k.mem.owners[s.mapping[i]!]?.is_anon !== true) {
     if (!exclusive) av = av.root;
     const index = linear_page_index(vma, address);
-    s.mapping[i] = av.owner_id;
+    s.setMapping(i, av.owner_id);
     s.index[i] = index;
     if (s.flags[i]! & PG_head) set_compound_mapping(k, pfn, av.owner_id, index);
   }
@@ -201,7 +201,7 @@ export function page_add_new_anon_rmap(k: Machine, pfn: number, vma: vm_area_str
     add_new_anon_compound(k, pfn);
   } else {
     s.flags[i]! |= PG_swapbacked;
-    s.mapcount[i] = 1;
+    s.setMaps(i, 1);
     mod_node_stat(k, pfn, NR_ANON_MAPPED, 1);
   }
   __page_set_anon_rmap(k, pfn, vma, address, true);
@@ -218,7 +218,7 @@ export function page_add_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct,
   const compound = (flags & RMAP_COMPOUND) !== 0;
   const head = compound_head(k.mem, pfn);
   VM_BUG_ON(!page_test(k.mem, head, PG_locked | PG_ksm), "page_add_anon_rmap of an unlocked page");
-  const first = compound ? add_anon_compound(k, pfn) : s.mapcount[i]!++ === 0;
+  const first = compound ? add_anon_compound(k, pfn) : s.addMaps(i, 1) === 1;
   VM_BUG_ON(!first && (flags & RMAP_EXCLUSIVE) !== 0, "a mapped page is added as exclusive");
   VM_BUG_ON(!first && (s.flags[i]! & PG_anon_exclusive) !== 0, "an exclusive page is mapped again");
   if (first) {
@@ -236,7 +236,7 @@ export function page_move_anon_rmap(k: Machine, pfn: number, vma: vm_area_struct
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON(vma.anon_vma === null, "page_move_anon_rmap without anon_vma");
-  s.mapping[i] = vma.anon_vma!.owner_id;
+  s.setMapping(i, vma.anon_vma!.owner_id);
   s.flags[i]! |= PG_anon_exclusive;
   if (!(s.flags[i]! & (PG_head | PG_tail))) return;
   const head = compound_head(k.mem, pfn);
@@ -251,7 +251,7 @@ export function page_add_file_rmap(k: Machine, pfn: number, vma: vm_area_struct,
     add_file_compound(k, pfn);
   } else {
     if (s.flags[i]! & (PG_head | PG_tail)) page_set(k.mem, compound_head(k.mem, pfn), PG_double_map);
-    if (s.mapcount[i]!++ === 0) mod_node_stat(k, pfn, NR_FILE_MAPPED, 1);
+    if (s.addMaps(i, 1) === 1) mod_node_stat(k, pfn, NR_FILE_MAPPED, 1);
   }
   mlock_vma_page(k, pfn, vma, compound);
 }
@@ -266,7 +266,7 @@ export function page_remove_rmap(k: Machine, pfn: number, vma: vm_area_struct, c
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const part = s.flags[i]! & (PG_head | PG_tail);
-  const left = --s.mapcount[i]!;
+  const left = s.addMaps(i, -1);
   VM_BUG_ON(left < 0, "page_remove_rmap of an unmapped page");
   if (left === 0) {
     const anon = k.mem.owners[s.mapping[i]!]?.is_anon === true;
@@ -290,7 +290,7 @@ export function page_try_dup_anon_rmap(k: Machine, pfn: number, compound: boolea
     s.flags[i]! &= ~PG_anon_exclusive;
   }
   if (compound) set_compound_mapcount(k.mem, pfn, compound_mapcount(k.mem, pfn) + 1);
-  else s.mapcount[i]!++;
+  else s.addMaps(i, 1);
   return true;
 }
 

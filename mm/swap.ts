@@ -85,7 +85,7 @@ export function get_page(k: Machine, pfn: number): void {
   const i = pfn & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_tail) return get_page(k, s.private_[i]!);
   VM_BUG_ON(s.refcount[i]! <= 0, "get_page of a free page");
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
 }
 
 /** Frees a compound page. @kernel mm/page_alloc.c:destroy_large_folio @fidelity mirrored */
@@ -103,7 +103,7 @@ export function put_page(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_tail) return put_page(k, s.private_[i]!);
-  const ref = --s.refcount[i]!;
+  const ref = s.addRefs(i, -1);
   if (ref > 0) return;
   VM_BUG_ON(ref < 0, "put_page of a free page");
   __page_cache_release(k, s, i, pfn);
@@ -127,7 +127,7 @@ export function release_pages(k: Machine, pfns: readonly number[]): void {
       s = k.mem.section(pfn);
       i = pfn & PFN_SECTION_MASK;
     }
-    const ref = --s.refcount[i]!;
+    const ref = s.addRefs(i, -1);
     if (ref > 0) continue;
     VM_BUG_ON(ref < 0, "release_pages of a free page");
     __page_cache_release(k, s, i, pfn);
@@ -153,7 +153,7 @@ function lru_add_fn(k: Machine, pfn: number, s: mem_section, i: number): void {
     if (was_unevictable) count_vm_events(k, UNEVICTABLE_PGRESCUED, nr_pages(s, i));
   } else {
     s.flags[i] = (s.flags[i]! & ~PG_active) | PG_unevictable;
-    s.prev[i] = 0;
+    s.setPrev(i, 0, 0);
     if (!was_unevictable) count_vm_events(k, UNEVICTABLE_PGCULLED, nr_pages(s, i));
   }
   lruvec_add_folio(k, pfn);
@@ -262,7 +262,7 @@ function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): 
       s.flags[i]! |= PG_lru;
     }
     const refs = s.refcount[i]!;
-    if (refs > 1) s.refcount[i] = refs - 1;
+    if (refs > 1) s.setRefs(i, refs - 1);
     else (last ??= []).push(pfn);
   }
   emptied(batch);
@@ -285,7 +285,7 @@ function batch_add_and_move(
   s: mem_section,
   i: number,
 ): void {
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   k.batch_calls[k.cpu]![batch_call(which, batch.length)] = k.calls.now;
   batch.push(pfn);
   if (batch.length < PAGEVEC_SIZE && !(s.flags[i]! & PG_head) && !lru_cache_disabled(k)) return;
@@ -448,7 +448,7 @@ export function folio_isolate_lru(k: Machine, pfn: number): boolean {
   VM_BUG_ON(s.refcount[i] === 0, "folio_isolate_lru of a free page");
   if (!(s.flags[i]! & PG_lru)) return false;
   s.flags[i]! &= ~PG_lru;
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   lruvec_del_folio(k, pfn);
   return true;
 }

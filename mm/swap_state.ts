@@ -75,9 +75,9 @@ export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, g
     space.i_pages.erase(swp_offset(entry));
     return -ENOMEM;
   }
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   s.flags[i]! |= PG_swapcache;
-  s.private_[i] = entry;
+  s.setPrivate(i, entry);
   space.nrpages++;
   mod_swap_cache(k, pfn, 1);
   return 0;
@@ -88,7 +88,7 @@ export function replace_in_swap_cache(k: Machine, newfolio: number, folio: numbe
   const entry = swap_entry_of(k.mem, folio);
   const d = k.mem.section(newfolio);
   d.flags[newfolio & PFN_SECTION_MASK]! |= PG_swapcache;
-  d.private_[newfolio & PFN_SECTION_MASK] = entry;
+  d.setPrivate(newfolio & PFN_SECTION_MASK, entry);
   space_of(k, entry).i_pages.store(swp_offset(entry), newfolio);
 }
 
@@ -103,7 +103,7 @@ export function __delete_from_swap_cache(k: Machine, pfn: number): void {
   const before = space.i_pages.nodes;
   VM_BUG_ON(space.i_pages.erase(swp_offset(entry)) !== pfn, "page is not at its place in the swap cache");
   if (space.i_pages.nodes < before) radix_tree_node_free(k, before - space.i_pages.nodes);
-  s.private_[i] = 0;
+  s.setPrivate(i, 0);
   s.flags[i]! &= ~PG_swapcache;
   space.nrpages--;
   mod_swap_cache(k, pfn, -1);
@@ -118,7 +118,7 @@ export function delete_from_swap_cache(k: Machine, pfn: number): void {
   const entry = swap_entry_of(k.mem, pfn);
   __delete_from_swap_cache(k, pfn);
   put_swap_folio(k, entry);
-  k.mem.section(pfn).refcount[pfn & PFN_SECTION_MASK]!--;
+  k.mem.section(pfn).addRefs(pfn & PFN_SECTION_MASK, -1);
 }
 
 /**

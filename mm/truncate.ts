@@ -90,7 +90,7 @@ export function truncate_unlocked(
     const i = pfn & PFN_SECTION_MASK;
     to = s.index[i]! + folio_nr_pages(k.mem, pfn) - 1;
     if (s.index[i]! < start || to > last || s.flags[i]! & PG_locked || skip(s.flags[i]!)) continue;
-    s.refcount[i]!++;
+    s.addRefs(i, 1);
     folio_trylock(k, pfn);
     truncate_inode_folio(k, mapping, pfn);
     folio_unlock(k, pfn);

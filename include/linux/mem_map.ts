@@ -9,40 +9,137 @@ export const PFN_SECTION_SHIFT = 12;
 export const PAGES_PER_SECTION = 1 << PFN_SECTION_SHIFT;
 export const PFN_SECTION_MASK = PAGES_PER_SECTION - 1;
 
-/** What {@link mem_section} takes for a page. */
-const BYTES_PER_PAGE = 33;
+/** What {@link mem_section} takes for a page to begin with. */
+const BYTES_PER_PAGE = 17;
+
+/** A field of pages that is narrow until a value needs more: read it here, write it by the methods of {@link mem_section}. */
+interface Widening {
+  readonly [i: number]: number;
+  readonly length: number;
+}
+
+/** What a section's `private_` is before the first value other than 0. */
+const NO_PRIVATE: Widening = new Uint32Array(PAGES_PER_SECTION);
+
+/** A link in {@link mem_section.next} or prev that has to be looked up in {@link mem_section.far}. */
+const FAR = -0x8000;
 
 /** Metadata of one section's pages; index with `pfn & PFN_SECTION_MASK`. */
 export class mem_section {
   /** PG_… bits. */
   readonly flags: Uint32Array;
-  readonly refcount: Int32Array;
-  /** How many page table entries map the page: the kernel's _mapcount + 1. Huge entries: see compound_mapcount(). */
-  readonly mapcount: Int32Array;
-  /** What the page belongs to: an id of {@link mem_map.owners}, or 0. Tails of a huge page name what their head does. */
-  readonly mapping: Uint32Array;
-  /** Page offset in its mapping: of the file, or for anonymous memory the linear index of its VMA. */
+  /**
+   * Page offset in its mapping: of the file, or for anonymous memory the linear index of its VMA. Of a free block, see
+   * {@link set_buddy_order}; of a page on a per-CPU list, the type whose it is.
+   */
   readonly index: Uint32Array;
-  /** Order of a buddy block, or of a compound page's head; head's page frame of a tail; swap entry of a swap-cache page. */
-  readonly private_: Uint32Array;
-  /** Links of the one list that the page is on: free list, per-CPU list or LRU. Those of a first tail are two counts of its compound page. */
-  readonly next: Uint32Array;
-  readonly prev: Uint32Array;
+  /**
+   * Links of the one list that the page is on: free list, per-CPU list or LRU. Those of a first tail are two counts of its
+   * compound page, and `prev` of an unevictable page is one of its mlocks. Each is kept as its distance from the page (a
+   * count: from 0), or {@link FAR}; 0 is NULL_PFN.
+   */
+  private readonly next: Int16Array;
+  private readonly prev: Int16Array;
+  refcount: Widening;
+  /** How many page table entries map the page: the kernel's _mapcount + 1. Huge entries: see compound_mapcount(). */
+  mapcount: Widening;
+  /** What the page belongs to: an id of {@link mem_map.owners}, or 0. Tails of a huge page name what their head does. */
+  mapping: Widening;
+  /** Order of a compound page's head; head's page frame of a tail; swap entry of a swap-cache page. */
+  private_: Widening = NO_PRIVATE;
   /** The page's first byte: all of its contents that the model keeps. */
   readonly content: Uint8Array;
+  /** Links to pages further than 32767 away: those of `next`, and behind them those of `prev`. */
+  private far: Uint32Array | null = null;
 
   /** `words` are {@link BYTES_PER_PAGE} for each of `nr` pages, all zero. */
   constructor(nr: number, words: ArrayBuffer) {
     this.flags = new Uint32Array(words, 0, nr);
-    this.refcount = new Int32Array(words, nr * 4, nr);
-    this.mapcount = new Int32Array(words, nr * 8, nr);
-    this.mapping = new Uint32Array(words, nr * 12, nr);
-    this.index = new Uint32Array(words, nr * 16, nr);
-    this.private_ = new Uint32Array(words, nr * 20, nr);
-    this.next = new Uint32Array(words, nr * 24, nr);
-    this.prev = new Uint32Array(words, nr * 28, nr);
-    this.content = new Uint8Array(words, nr * 32, nr);
+    this.index = new Uint32Array(words, nr * 4, nr);
+    this.next = new Int16Array(words, nr * 8, nr);
+    this.prev = new Int16Array(words, nr * 10, nr);
+    this.refcount = new Uint16Array(words, nr * 12, nr);
+    this.mapcount = new Uint8Array(words, nr * 14, nr);
+    this.mapping = new Uint8Array(words, nr * 15, nr);
+    this.content = new Uint8Array(words, nr * 16, nr);
   }
+
+  setRefs(i: number, refs: number): void {
+    if (refs >>> 16 !== 0) this.refcount = wide(this.refcount);
+    (this.refcount as Int32Array)[i] = refs;
+  }
+
+  /** Returns how many references there are then. */
+  addRefs(i: number, n: number): number {
+    const refs = this.refcount[i]! + n;
+    this.setRefs(i, refs);
+    return refs;
+  }
+
+  setMaps(i: number, maps: number): void {
+    if (maps >>> 8 !== 0) this.mapcount = wide(this.mapcount);
+    (this.mapcount as Int32Array)[i] = maps;
+  }
+
+  /** Returns how many entries map the page then. */
+  addMaps(i: number, n: number): number {
+    const maps = this.mapcount[i]! + n;
+    this.setMaps(i, maps);
+    return maps;
+  }
+
+  setMapping(i: number, owner_id: number): void {
+    if (owner_id >>> 8 !== 0) this.mapping = wide(this.mapping);
+    (this.mapping as Int32Array)[i] = owner_id;
+  }
+
+  setPrivate(i: number, value: number): void {
+    if (this.private_ === NO_PRIVATE) {
+      if (value === 0) return;
+      this.private_ = new Uint32Array(this.flags.length);
+    }
+    (this.private_ as Uint32Array)[i] = value;
+  }
+
+  /** The page behind this one on its list; with 0 for `from`, the count that is kept there. */
+  nextOf(i: number, from: number): number {
+    const d = this.next[i]!;
+    return d === 0 ? 0 : d === FAR ? this.far![i]! : from + d;
+  }
+
+  prevOf(i: number, from: number): number {
+    const d = this.prev[i]!;
+    return d === 0 ? 0 : d === FAR ? this.far![i + this.flags.length]! : from + d;
+  }
+
+  setNext(i: number, from: number, to: number): void {
+    const d = to - from;
+    if (to === 0) this.next[i] = 0;
+    else if (d > FAR && d < -FAR) this.next[i] = d;
+    else {
+      this.next[i] = FAR;
+      this.farLinks()[i] = to;
+    }
+  }
+
+  setPrev(i: number, from: number, to: number): void {
+    const d = to - from;
+    if (to === 0) this.prev[i] = 0;
+    else if (d > FAR && d < -FAR) this.prev[i] = d;
+    else {
+      this.prev[i] = FAR;
+      this.farLinks()[i + this.flags.length] = to;
+    }
+  }
+
+  private farLinks(): Uint32Array {
+    return (this.far ??= new Uint32Array(2 * this.flags.length));
+  }
+}
+
+/** The same values in 32 bits each. */
+function wide(field: Widening): Widening {
+  return field instanceof Int32Array ? field : Int32Array.from(field);
 }
 
 /** What a page's `mapping` can name: an anon_vma or an address_space. */
@@ -153,20 +250,20 @@ export function page_mapcount(m: mem_map, pfn: number): number {
 
 /** How many huge entries map a compound page: the kernel's compound_mapcount + 1. Kept in its first tail. */
 export function compound_mapcount(m: mem_map, head: number): number {
-  return m.section(head).next[(head + 1) & PFN_SECTION_MASK]!;
+  return m.section(head).nextOf((head + 1) & PFN_SECTION_MASK, 0);
 }
 
 export function set_compound_mapcount(m: mem_map, head: number, n: number): void {
-  m.section(head).next[(head + 1) & PFN_SECTION_MASK] = n;
+  m.section(head).setNext((head + 1) & PFN_SECTION_MASK, 0, n);
 }
 
 /** How often a compound page is pinned. Kept in its first tail. */
 export function compound_pincount(m: mem_map, head: number): number {
-  return m.section(head).prev[(head + 1) & PFN_SECTION_MASK]!;
+  return m.section(head).prevOf((head + 1) & PFN_SECTION_MASK, 0);
 }
 
 export function set_compound_pincount(m: mem_map, head: number, n: number): void {
-  m.section(head).prev[(head + 1) & PFN_SECTION_MASK] = n;
+  m.section(head).setPrev((head + 1) & PFN_SECTION_MASK, 0, n);
 }
 
 /** All entries that map any part of a page or compound page (by its head). @kernel mm/util.c:folio_mapcount */

@@ -168,7 +168,7 @@ export function markUsed(k: Machine, from: number, to: number): void {
   for (let pfn = from; pfn < to && pfn < k.mem.max_pfn; pfn++) {
     const s = k.mem.section(pfn);
     s.flags[pfn & PFN_SECTION_MASK] = PG_reserved;
-    s.refcount[pfn & PFN_SECTION_MASK] = 1;
+    s.setRefs(pfn & PFN_SECTION_MASK, 1);
   }
 }
 

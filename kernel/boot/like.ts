@@ -182,7 +182,7 @@ function stockList(k: Machine, z: zone, mt: number, count: number): void {
     const i = pfn & PFN_SECTION_MASK;
     if (s.flags[i] !== PG_reserved || k.mem.pageblock_flags[pfn >>> pageblock_order] !== mt) continue;
     s.flags[i] = PG_pcp;
-    s.refcount[i] = 0;
+    s.setRefs(i, 0);
     s.index[i] = mt;
     list_add_tail(k.mem, list, pfn);
     pcp.count++;

@@ -18,6 +18,7 @@ import { NR_FREE_CMA_PAGES, NR_FREE_PAGES, NR_ZONE_INACTIVE_ANON } from "../../i
 import type { Machine } from "../../include/machine.js";
 import { pindex_to_order } from "../../mm/page_alloc/rmqueue.js";
 import type { Complaints, Ledger } from "./ledger.js";
+import { buddy_order, free_list_type } from "../../mm/page_alloc/freelist.js";
 
 type Visit = (pfn: number, s: mem_section, i: number) => void;
 
@@ -29,10 +30,10 @@ function walk(k: Machine, ledger: Ledger, bad: Complaints, name: () => string, l
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
     if (!ledger.list(pfn)) return bad.add(`page ${String(pfn)} is on two lists, one of them ${name()}`);
-    bad.unless(s.prev[i] === prev, () => `${name()}: page ${String(pfn)} does not point back`);
+    bad.unless(s.prevOf(i, pfn) === prev, () => `${name()}: page ${String(pfn)} does not point back`);
     visit(pfn, s, i);
     prev = pfn;
-    pfn = s.next[i]!;
+    pfn = s.nextOf(i, pfn);
   }
   bad.unless(l.tail === prev, () => `${name()}: the tail is not the last page`);
   bad.unless(l.nr === n, () => `${name()} holds ${String(n)} blocks, counted ${String(l.nr)}`);
@@ -51,7 +52,7 @@ function checkFreeArea(k: Machine, ledger: Ledger, bad: Complaints, z: zone, ord
     if (list.head === NULL_PFN && list.nr === 0) continue;
     const name = (): string => `free list ${z.name}/${String(order)}/${String(mt)}`;
     walk(k, ledger, bad, name, list, (pfn, s, i) => {
-      const fits = (s.flags[i]! & PG_buddy) !== 0 && s.private_[i] === order && s.index[i] === mt;
+      const fits = (s.flags[i]! & PG_buddy) !== 0 && buddy_order(s, i) === order && free_list_type(s, i) === mt;
       bad.unless(fits, () => `${name()}: page ${String(pfn)} is not marked as a free block of it`);
       bad.unless(page_zone(k.mem, pfn) === z, () => `${name()}: page ${String(pfn)} is of another zone`);
       bad.unless((pfn & ((1 << order) - 1)) === 0, () => `${name()}: block ${String(pfn)} is not aligned`);

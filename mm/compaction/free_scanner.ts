@@ -16,7 +16,7 @@ import { COMPACTISOLATED } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add, list_add_tail, list_del, list_prev } from "../../lib/pagelist.js";
 import { __free_pages, prep_new_page, split_page } from "../page_alloc.js";
-import { free_block_at } from "../page_alloc/freelist.js";
+import { buddy_order, free_block_at } from "../page_alloc/freelist.js";
 import { __isolate_free_page } from "../page_alloc/isolate.js";
 import { count_vm_events } from "../vmstat.js";
 import { COMPACT_CLUSTER_MAX, zone_end_pfn, type compact_control } from "./control.js";
@@ -44,7 +44,7 @@ export function split_map_pages(cc: compact_control): void {
     list_del(m, blocks, pfn);
     const s = m.section(pfn);
     const order = s.private_[pfn & PFN_SECTION_MASK]!;
-    s.private_[pfn & PFN_SECTION_MASK] = 0;
+    s.setPrivate(pfn & PFN_SECTION_MASK, 0);
     prep_new_page(cc.k, pfn, order, __GFP_MOVABLE);
     if (order > 0) split_page(cc.k, pfn, order);
     for (let p = pfn; p < pfn + (1 << order); p++) list_add(m, single, p);
@@ -58,7 +58,7 @@ export function split_map_pages(cc: compact_control): void {
 export function take_block(cc: compact_control, pfn: number, order: number): number {
   const nr = __isolate_free_page(cc.k, pfn, order);
   if (nr === 0) return 0;
-  cc.k.mem.section(pfn).private_[pfn & PFN_SECTION_MASK] = order;
+  cc.k.mem.section(pfn).setPrivate(pfn & PFN_SECTION_MASK, order);
   cc.nr_freepages += nr;
   list_add_tail(cc.k.mem, cc.freepages, pfn);
   return nr;
@@ -88,7 +88,7 @@ function isolate_freepages_block(
       continue;
     }
     if ((flags & PG_buddy) === 0) continue;
-    const nr = take_block(cc, pfn, s.private_[i]!);
+    const nr = take_block(cc, pfn, buddy_order(s, i));
     if (nr === 0) break;
     isolated += nr;
     cc.total_free_scanned += nr - 1;

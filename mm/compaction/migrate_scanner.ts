@@ -33,6 +33,7 @@ import { folio_isolate_lru } from "../swap.js";
 import { __mod_node_page_state, count_vm_events } from "../vmstat.js";
 import { COMPACT_CLUSTER_MAX, type compact_control } from "./control.js";
 import { freelist_scan_limit } from "./free_scanner.js";
+import { buddy_order } from "../page_alloc/freelist.js";
 
 export const ISOLATE_ABORT = 0;
 export const ISOLATE_NONE = 1;
@@ -163,7 +164,7 @@ export function isolate_migratepages_block(cc: compact_control, low_pfn: number,
     }
     const i = b.pfn & PFN_SECTION_MASK;
     if (s.flags[i]! & PG_buddy) {
-      b.pfn += (1 << s.private_[i]!) - 1;
+      b.pfn += (1 << buddy_order(s, i)) - 1;
       continue;
     }
     const what = isolate_one(cc, b);

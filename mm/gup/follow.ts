@@ -92,7 +92,7 @@ function try_grab_large(k: Machine, pfn: number, flags: number): boolean {
   const i = head & PFN_SECTION_MASK;
   if (s.refcount[i]! <= 0) return false;
   if (!(flags & (FOLL_GET | FOLL_PIN))) return true;
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   if (flags & FOLL_GET) return true;
   set_compound_pincount(k.mem, head, compound_pincount(k.mem, head) + 1);
   __mod_node_page_state(k.nodes[page_zone(k.mem, head).node]!, NR_FOLL_PIN_ACQUIRED, 1);
@@ -110,9 +110,9 @@ export function try_grab_page(k: Machine, pfn: number, flags: number): boolean {
   VM_BUG_ON((flags & (FOLL_GET | FOLL_PIN)) === (FOLL_GET | FOLL_PIN), "FOLL_GET together with FOLL_PIN");
   if (s.flags[i]! & COMPOUND) return try_grab_large(k, pfn, flags);
   if (s.refcount[i]! <= 0) return false;
-  if (flags & FOLL_GET) s.refcount[i]!++;
+  if (flags & FOLL_GET) s.addRefs(i, 1);
   else if (flags & FOLL_PIN) {
-    s.refcount[i]! += GUP_PIN_COUNTING_BIAS;
+    s.addRefs(i, GUP_PIN_COUNTING_BIAS);
     __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, NR_FOLL_PIN_ACQUIRED, 1);
   }
   return true;
@@ -266,7 +266,7 @@ export function follow_pte_run(
     const f = s.flags[i]!;
     const refs = s.refcount[i]!;
     if (refs <= 0 || f & COMPOUND) break;
-    s.refcount[i] = refs + grab;
+    s.setRefs(i, refs + grab);
     if (touch) {
       if (clean & ~pte && !(f & PG_dirty)) set_page_dirty(k, page);
       if (!(f & PG_referenced)) s.flags[i]! |= PG_referenced;

@@ -59,9 +59,9 @@ function unpin_range(k: Machine, pages: page_array, from: number, to: number): v
     if (debug) sanity_check_pinned_page(k, pfn, flags, s.mapping[i]!);
     const left = s.refcount[i]! - GUP_PIN_COUNTING_BIAS;
     VM_BUG_ON(left < 0, "more unpins than pins");
-    if (left > 0) s.refcount[i] = left;
+    if (left > 0) s.setRefs(i, left);
     else {
-      s.refcount[i] = 1;
+      s.setRefs(i, 1);
       put_page(k, pfn);
     }
     if (k.nodes.length > 1) __mod_node_page_state(k.nodes[page_zone(m, pfn).node]!, NR_FOLL_PIN_RELEASED, 1);

@@ -16,7 +16,7 @@ import { split_huge_page } from "./split.js";
 export function deferred_split_scan(k: Machine, nr_to_scan: number): number {
   const { split_queue } = thp_state_of(k);
   const list = [...split_queue].slice(0, nr_to_scan);
-  for (const head of list) k.mem.section(head).refcount[head & PFN_SECTION_MASK]!++;
+  for (const head of list) k.mem.section(head).addRefs(head & PFN_SECTION_MASK, 1);
   let split = 0;
   for (const head of list) {
     if (folio_trylock(k, head)) {

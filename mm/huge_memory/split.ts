@@ -12,7 +12,7 @@ import {
   PFN_SECTION_MASK,
 } from "../../include/linux/mem_map.js";
 import type { anon_vma } from "../../include/linux/mm_types.js";
-import { NULL_PFN, type page_list } from "../../include/linux/mmzone.js";
+import type { page_list } from "../../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -89,10 +89,10 @@ function unmap_folio(k: Machine, head: number, anon: boolean): void {
 /** Puts a tail on the LRU right before its head, or on the caller's list with a reference. @kernel lru_add_page_tail */
 function lru_add_page_tail(k: Machine, s: mem_section, head: number, tail: number, list: page_list | null): void {
   const t = tail & PFN_SECTION_MASK;
-  s.next[t] = NULL_PFN;
-  s.prev[t] = NULL_PFN;
+  s.setNext(t, 0, 0);
+  s.setPrev(t, 0, 0);
   if (list !== null) {
-    s.refcount[t]!++;
+    s.addRefs(t, 1);
     list_add_tail(k.mem, list, tail);
     return;
   }
@@ -119,19 +119,19 @@ function __split_huge_page(k: Machine, head: number, page: number, list: page_li
   const refs = anon ? 1 : 2;
   const beyond: number[] = [];
   s.flags[i] = flags & ~PG_head;
-  s.private_[i] = 0;
+  s.setPrivate(i, 0);
   for (let n = HPAGE_PMD_NR - 1; n >= 1; n--) {
     const t = i + n;
     VM_BUG_ON(s.mapcount[t] !== 0, "splitting a huge page that is mapped");
     s.flags[t] = flags & INHERITED;
-    s.private_[t] = 0;
-    s.mapping[t] = s.mapping[i]!;
+    s.setPrivate(t, 0);
+    s.setMapping(t, s.mapping[i]!);
     s.index[t] = s.index[i]! + n;
-    s.refcount[t] = refs;
+    s.setRefs(t, refs);
     lru_add_page_tail(k, s, head, head + n, list);
     if (!anon && s.index[t] >= end) beyond.push(head + n);
   }
-  s.refcount[i] = refs;
+  s.setRefs(i, refs);
   for (const tail of beyond) {
     shmem_uncharge(k, (page_owner_of(k.mem, tail) as address_space).host, 1);
     filemap_remove_folio(k, tail);

@@ -85,7 +85,7 @@ function split_present(k: Machine, vma: vm_area_struct, haddr: number, pmd: huge
   const s = m.section(page);
   const i = page & PFN_SECTION_MASK;
   if (old & _PAGE_DIRTY) s.flags[i]! |= PG_dirty;
-  s.refcount[i]! += HPAGE_PMD_NR - 1;
+  s.addRefs(i, HPAGE_PMD_NR - 1);
   const exclusive = (s.flags[i]! & PG_anon_exclusive) !== 0;
   if (freeze && exclusive && !page_try_share_anon_rmap(k, page)) freeze = false;
   const table = populate_deposit(vma, haddr, pmd);

@@ -180,8 +180,8 @@ function copy_and_free(k: Machine, hpage: number, t: taken): void {
     const s = k.mem.section(page);
     const j = page & PFN_SECTION_MASK;
     to.content[i + (s.index[j]! % HPAGE_PMD_NR)] = s.content[j]!;
-    s.mapping[j] = 0;
-    s.refcount[j] = 1;
+    s.setMapping(j, 0);
+    s.setRefs(j, 1);
     page_clear(k.mem, page, PG_active | PG_unevictable);
     folio_unlock(k, page);
     put_page(k, page);
@@ -305,7 +305,7 @@ function remove_ptes(k: Machine, vma: vm_area_struct, haddr: number, hpage: numb
     page_remove_rmap(k, hpage + i, vma);
     count++;
   }
-  k.mem.section(hpage).refcount[hpage & PFN_SECTION_MASK]! -= count;
+  k.mem.section(hpage).addRefs(hpage & PFN_SECTION_MASK, -count);
   vma.vm_mm.rss_stat[mm_counter_file(k, hpage)]! -= count;
   return undefined;
 }

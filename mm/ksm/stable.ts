@@ -39,7 +39,7 @@ export function set_page_stable_node(k: Machine, pfn: number, node: ksm_stable_n
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_anon_exclusive) !== 0, "an exclusive page becomes a KSM page");
   s.flags[i]! |= PG_ksm;
-  s.mapping[i] = (node ?? ksm_state_of(k).no_node).owner_id;
+  s.setMapping(i, (node ?? ksm_state_of(k).no_node).owner_id);
 }
 
 function stable_node_dup_del(st: ksm_state, node: ksm_stable_node): void {

@@ -102,7 +102,7 @@ function dup_part(k: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, 
     put_page(k, pfn);
     return false;
   }
-  if (!anon) k.mem.section(pfn).mapcount[pfn & PFN_SECTION_MASK]!++;
+  if (!anon) k.mem.section(pfn).addMaps(pfn & PFN_SECTION_MASK, 1);
   dst_vma.vm_mm.rss_stat[mm_counter(k, pfn)]!++;
   return true;
 }
@@ -159,8 +159,8 @@ function copy_pte_range(
       } else {
         rss[flags & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES]!++;
       }
-      s.refcount[p]!++;
-      s.mapcount[p]!++;
+      s.addRefs(p, 1);
+      s.addMaps(p, 1);
     }
     sflags[i] = pte & protect;
     dt.pfn[i] = pfn;

@@ -108,7 +108,7 @@ function online_pages_range(k: Machine, z: zone, start_pfn: number, nr_pages: nu
     const s = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
     s.flags.fill(0, i, i + (1 << order));
-    s.refcount.fill(0, i, i + (1 << order));
+    for (let j = i; j < i + (1 << order); j++) s.setRefs(j, 0);
     z.managed_pages += 1 << order;
     k.totalram_pages += 1 << order;
     __free_pages_ok(k, pfn, order, FPI_TO_TAIL);

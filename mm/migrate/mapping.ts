@@ -62,7 +62,7 @@ function take_over(s: mem_section, i: number, d: mem_section, j: number, nr: num
   const swapbacked = s.flags[i]! & PG_swapbacked;
   for (let n = 0; n < nr; n++) {
     d.index[j + n] = s.index[i + n]!;
-    d.mapping[j + n] = s.mapping[i + n]!;
+    d.setMapping(j + n, s.mapping[i + n]!);
     d.flags[j + n]! |= swapbacked;
   }
 }
@@ -94,14 +94,14 @@ export function folio_migrate_mapping(
   }
   take_over(s, i, d, j, nr);
   if (mapping === null && !(flags & PG_swapcache)) return MIGRATEPAGE_SUCCESS;
-  d.refcount[j]! += nr;
+  d.addRefs(j, nr);
   if (flags & PG_dirty) {
     s.flags[i]! &= ~PG_dirty;
     d.flags[j]! |= PG_dirty;
   }
   if (mapping === null) replace_in_swap_cache(k, newfolio, folio);
   else for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, newfolio + n);
-  s.refcount[i] = expected_count - nr;
+  s.setRefs(i, expected_count - nr);
   const oldzone = page_zone(k.mem, folio);
   const newzone = page_zone(k.mem, newfolio);
   if (oldzone !== newzone) move_node_stats(k, oldzone, newzone, flags, nr);
@@ -124,7 +124,7 @@ export function folio_migrate_flags(k: Machine, newfolio: number, folio: number)
     moved |= PG_active;
   } else moved |= flags & PG_unevictable;
   s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private | PG_swapcache);
-  if (!(flags & PG_head)) s.private_[i] = 0;
+  if (!(flags & PG_head)) s.setPrivate(i, 0);
   k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= moved;
 }
 
@@ -179,8 +179,8 @@ export function move_to_new_folio(
   if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
   const rc = migrate_folio(k, owner as address_space, dst, src, mode, attempt);
   if (rc === MIGRATEPAGE_SUCCESS) {
-    if (s.flags[i]! & PG_head) s.mapping.fill(0, i, i + folio_nr_pages(k.mem, src));
-    else s.mapping[i] = 0;
+    const nr = folio_nr_pages(k.mem, src);
+    for (let n = 0; n < nr; n++) s.setMapping(i + n, 0);
   }
   return rc;
 }

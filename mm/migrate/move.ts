@@ -186,7 +186,7 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
     c.attempt.no_target(k);
     return -ENOMEM;
   }
-  if (!page_test(m, dst, PG_head)) m.section(dst).private_[dst & PFN_SECTION_MASK] = 0;
+  if (!page_test(m, dst, PG_head)) m.section(dst).setPrivate(dst & PFN_SECTION_MASK, 0);
   const rc = __unmap_and_move(c, src, dst, force);
   if (rc !== -EAGAIN) list_del(m, from, src);
   if (rc === MIGRATEPAGE_SUCCESS) {

@@ -52,7 +52,7 @@ function remove_migration_pte(
   const s = k.mem.section(dst);
   const j = dst & PFN_SECTION_MASK;
   const head = compound_head(k.mem, dst) & PFN_SECTION_MASK;
-  s.refcount[head]!++;
+  s.addRefs(head, 1);
   const pte = restored_pte(vma, entry, (s.flags[head]! & PG_dirty) !== 0);
   if (k.mem.owners[s.mapping[j]!]?.is_anon === true) {
     page_add_anon_rmap(k, dst, vma, address, entry & (SWP_WRITE | SWP_EXCLUSIVE) ? RMAP_EXCLUSIVE : RMAP_NONE);

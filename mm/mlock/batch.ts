@@ -53,12 +53,12 @@ function __mlock_page(k: Machine, pfn: number, s: mem_section, i: number): void 
     return;
   }
   if (unevictable) {
-    if (s.flags[i]! & PG_mlocked) s.prev[i]!++;
+    if (s.flags[i]! & PG_mlocked) s.setPrev(i, 0, s.prevOf(i, 0) + 1);
     return;
   }
   lruvec_del_folio(k, pfn);
   s.flags[i] = (s.flags[i]! & ~PG_active) | PG_unevictable;
-  s.prev[i] = s.flags[i] & PG_mlocked ? 1 : 0;
+  s.setPrev(i, 0, s.flags[i] & PG_mlocked ? 1 : 0);
   lruvec_add_folio(k, pfn);
   count_vm_events(k, UNEVICTABLE_PGCULLED, folio_nr_pages(k.mem, pfn));
 }
@@ -68,7 +68,7 @@ function __mlock_new_page(k: Machine, pfn: number, s: mem_section, i: number): v
   VM_BUG_ON((s.flags[i]! & PG_lru) !== 0, "mlock_new_page of a page on the LRU");
   if (!folio_evictable(k.mem, pfn)) {
     s.flags[i]! |= PG_unevictable;
-    s.prev[i] = s.flags[i]! & PG_mlocked ? 1 : 0;
+    s.setPrev(i, 0, s.flags[i]! & PG_mlocked ? 1 : 0);
     count_vm_events(k, UNEVICTABLE_PGCULLED, folio_nr_pages(k.mem, pfn));
   }
   lruvec_add_folio(k, pfn);
@@ -80,8 +80,9 @@ function __munlock_page(k: Machine, pfn: number, s: mem_section, i: number): voi
   const isolated = (s.flags[i]! & PG_lru) !== 0;
   const unevictable = (s.flags[i]! & PG_unevictable) !== 0;
   if (isolated && unevictable) {
-    if (s.prev[i]! > 0) s.prev[i]!--;
-    if (s.prev[i]! > 0) return;
+    const mlocks = Math.max(s.prevOf(i, 0) - 1, 0);
+    s.setPrev(i, 0, mlocks);
+    if (mlocks > 0) return;
   }
   if (s.flags[i]! & PG_mlocked) {
     s.flags[i]! &= ~PG_mlocked;
@@ -133,7 +134,7 @@ export function need_mlock_page_drain(k: Machine, cpu: number): boolean {
 /** Puts a page in the running CPU's batch with a reference, and empties the batch when it is full. */
 function mlock_pagevec_add(k: Machine, pfn: number, s: mem_section, i: number, what: number): void {
   const batch = k.mlock_batch[k.cpu]!;
-  s.refcount[i]!++;
+  s.addRefs(i, 1);
   k.batch_calls[k.cpu]![batch_call(BATCH_MLOCK, batch.length)] = k.calls.now;
   batch.push(pfn * 4 + what);
   if (batch.length >= PAGEVEC_SIZE || s.flags[i]! & PG_head || lru_cache_disabled(k)) mlock_pagevec(k, batch);

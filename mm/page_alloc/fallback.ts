@@ -19,6 +19,7 @@ import {
 import { PG_buddy, PG_lru } from "../../include/linux/page-flags.js";
 import type { Machine } from "../../include/machine.js";
 import {
+  buddy_order,
   free_area_empty,
   get_page_from_free_area,
   materialise_block,
@@ -64,7 +65,7 @@ export function move_freepages_block(k: Machine, z: zone, pfn: number, migratety
       p++;
       continue;
     }
-    const order = s.private_[p & PFN_SECTION_MASK]!;
+    const order = buddy_order(s, p & PFN_SECTION_MASK);
     move_to_free_list(k.mem, z, p, order, migratetype);
     p += 1 << order;
     found.free += 1 << order;
@@ -122,7 +123,7 @@ function steal_suitable_fallback(
   whole_block: boolean,
 ): void {
   const s = k.mem.section(pfn);
-  const current_order = s.private_[pfn & PFN_SECTION_MASK]!;
+  const current_order = buddy_order(s, pfn & PFN_SECTION_MASK);
   const old_block_type = get_pageblock_migratetype(k.mem, pfn);
   let single_page = old_block_type === MIGRATE_HIGHATOMIC;
   if (!single_page && current_order >= pageblock_order) {

@@ -68,8 +68,8 @@ function free_tail_pages(k: Machine, pfn: number, order: number, compound: boole
       bad_page(k, p);
     }
     s.flags[i] = 0;
-    s.private_[i] = 0;
-    s.mapping[i] = 0;
+    s.setPrivate(i, 0);
+    s.setMapping(i, 0);
     s.index[i] = 0;
   }
 }
@@ -96,7 +96,7 @@ export function free_pages_prepare(k: Machine, pfn: number, order: number): void
     free_tail_pages(k, pfn, order, compound);
   }
   const mapping = s.mapping[i]!;
-  if (mapping !== 0 && k.mem.owners[mapping]?.is_anon !== false) s.mapping[i] = 0;
+  if (mapping !== 0 && k.mem.owners[mapping]?.is_anon !== false) s.setMapping(i, 0);
   if (
     s.mapcount[i] !== 0 ||
     s.refcount[i] !== 0 ||
@@ -106,7 +106,7 @@ export function free_pages_prepare(k: Machine, pfn: number, order: number): void
     bad_page(k, pfn);
   }
   s.flags[i] = 0;
-  s.private_[i] = 0;
+  s.setPrivate(i, 0);
 }
 
 /**

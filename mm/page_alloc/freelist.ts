@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * The buddy allocator proper: free lists, splitting and merging (mm/page_alloc.c). The head of a free block has its
- * order in `private_` and the type of the list that it is on, which need not be its pageblock's, in `index`.
+ * The buddy allocator proper: free lists, splitting and merging (mm/page_alloc.c). The head of a free block has in `index`
+ * its order and the type of the list that it is on, which need not be its pageblock's.
  */
 import { VM_BUG_ON } from "../../include/linux/bug.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_map } from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, PFN_SECTION_SHIFT, type mem_map, type mem_section } from "../../include/linux/mem_map.js";
 import {
   MAX_ORDER,
   MAX_ORDER_NR_PAGES,
@@ -28,6 +28,19 @@ type block_ranges = { from: number; to: number }[];
 
 /** Blocks of other types are always on a list. */
 const NO_RANGES = Object.freeze<block_ranges>([]) as block_ranges;
+
+/** Where in the `index` of a free block's head its order is; below is the type. */
+const ORDER_SHIFT = 8;
+
+/** Order of the free block that begins with this page. @kernel mm/internal.h:buddy_order @fidelity mirrored */
+export function buddy_order(s: mem_section, i: number): number {
+  return s.index[i]! >>> ORDER_SHIFT;
+}
+
+/** Type of the free list that the block that begins with this page is on. */
+export function free_list_type(s: mem_section, i: number): number {
+  return s.index[i]! & ((1 << ORDER_SHIFT) - 1);
+}
 
 /** The untouched blocks that stand behind a zone's free list of the highest order and this type. */
 export function pristine_of(z: zone, migratetype: number): block_ranges {
@@ -71,7 +84,6 @@ function add_to_free_list_tail(m: mem_map, z: zone, pfn: number, order: number, 
     if (ranges.length > 0) {
       const s = m.section(pfn);
       s.flags[pfn & PFN_SECTION_MASK]! &= ~PG_buddy;
-      s.private_[pfn & PFN_SECTION_MASK] = 0;
       ranges.push({ from: pfn, to: pfn + MAX_ORDER_NR_PAGES });
       return;
     }
@@ -88,9 +100,10 @@ export function del_page_from_free_list(m: mem_map, z: zone, pfn: number, order:
   const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
   const i = pfn & PFN_SECTION_MASK;
   const area = z.free_area[order]!;
-  list_del(m, area.free_list[s.index[i]!]!, pfn);
+  const migratetype = free_list_type(s, i);
+  list_del(m, area.free_list[migratetype]!, pfn);
   s.flags[i]! &= ~PG_buddy;
-  s.private_[i] = 0;
+  s.index[i] = migratetype;
   area.nr_free--;
 }
 
@@ -103,9 +116,9 @@ export function move_to_free_list(m: mem_map, z: zone, pfn: number, order: numbe
   const area = z.free_area[order]!;
   const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
   const i = pfn & PFN_SECTION_MASK;
-  list_del(m, area.free_list[s.index[i]!]!, pfn);
+  list_del(m, area.free_list[free_list_type(s, i)]!, pfn);
   area.nr_free--;
-  s.index[i] = migratetype;
+  s.index[i] = (order << ORDER_SHIFT) | migratetype;
   add_to_free_list_tail(m, z, pfn, order, migratetype);
 }
 
@@ -113,8 +126,7 @@ export function move_to_free_list(m: mem_map, z: zone, pfn: number, order: numbe
 export function set_buddy_order(m: mem_map, pfn: number, order: number, migratetype: number): void {
   const s = m.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  s.private_[i] = order;
-  s.index[i] = migratetype;
+  s.index[i] = (order << ORDER_SHIFT) | migratetype;
   s.flags[i]! |= PG_buddy;
 }
 
@@ -157,7 +169,7 @@ export function materialise_block(m: mem_map, z: zone, pfn: number): void {
 export function free_block_at(m: mem_map, z: zone, pfn: number): { order: number; migratetype: number } | undefined {
   const s = m.sections[pfn >>> PFN_SECTION_SHIFT];
   const i = pfn & PFN_SECTION_MASK;
-  if (s !== undefined && s.flags[i]! & PG_buddy) return { order: s.private_[i]!, migratetype: s.index[i]! };
+  if (s !== undefined && s.flags[i]! & PG_buddy) return { order: buddy_order(s, i), migratetype: free_list_type(s, i) };
   if (pfn % MAX_ORDER_NR_PAGES !== 0) return undefined;
   for (const migratetype of [MIGRATE_MOVABLE, MIGRATE_CMA]) {
     for (const r of pristine_of(z, migratetype)) {
@@ -183,7 +195,7 @@ function page_is_buddy(m: mem_map, pfn: number, buddy: number, order: number): b
   const s = m.sections[buddy >>> PFN_SECTION_SHIFT];
   if (s === undefined || buddy >= m.max_pfn) return false;
   const i = buddy & PFN_SECTION_MASK;
-  if ((s.flags[i]! & PG_buddy) === 0 || s.private_[i] !== order) return false;
+  if ((s.flags[i]! & PG_buddy) === 0 || buddy_order(s, i) !== order) return false;
   return (
     order < pageblock_order || m.pageblock_zone[pfn >>> pageblock_order] === m.pageblock_zone[buddy >>> pageblock_order]
   );
@@ -261,7 +273,6 @@ export function __rmqueue_smallest(m: mem_map, z: zone, order: number, migratety
     if (pfn === NULL_PFN) continue;
     del_page_from_free_list(m, z, pfn, current_order);
     if (current_order > order) expand(m, z, pfn, order, current_order, migratetype);
-    m.sections[pfn >>> PFN_SECTION_SHIFT]!.index[pfn & PFN_SECTION_MASK] = migratetype;
     return pfn;
   }
   return NULL_PFN;

@@ -28,8 +28,10 @@ function mod_node_stat(k: Machine, head: number, item: number, n: number): void 
 export function set_compound_mapping(k: Machine, head: number, owner_id: number, index: number): void {
   const s = k.mem.section(head);
   const i = head & PFN_SECTION_MASK;
-  s.mapping.fill(owner_id, i, i + HPAGE_PMD_NR);
-  for (let n = 0; n < HPAGE_PMD_NR; n++) s.index[i + n] = index + n;
+  for (let n = 0; n < HPAGE_PMD_NR; n++) {
+    s.setMapping(i + n, owner_id);
+    s.index[i + n] = index + n;
+  }
 }
 
 /** Sets a flag on all pages of a huge page: of those that are looked for on tails. */
@@ -41,11 +43,11 @@ export function set_compound_flag(k: Machine, head: number, flag: number): void 
 
 /** Adds `by` to the mapcount of every page of a huge page; says how many that made mapped, or left unmapped. */
 function mod_subpages(k: Machine, head: number, by: 1 | -1): number {
-  const { mapcount } = k.mem.section(head);
+  const s = k.mem.section(head);
   const i = head & PFN_SECTION_MASK;
   let changed = 0;
   for (let n = i; n < i + HPAGE_PMD_NR; n++) {
-    const now = (mapcount[n]! += by);
+    const now = s.addMaps(n, by);
     VM_BUG_ON(now < 0, "a part of a huge page is unmapped more often than mapped");
     if (now === (by === 1 ? 1 : 0)) changed++;
   }

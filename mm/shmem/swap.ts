@@ -32,7 +32,7 @@ function shmem_delete_from_page_cache(k: Machine, mapping: address_space, pfn: n
   const i = pfn & PFN_SECTION_MASK;
   mapping.i_pages.store(s.index[i]!, xa_mk_value(entry));
   mapping.nrpages--;
-  s.mapping[i] = 0;
+  s.setMapping(i, 0);
   const stat = k.nodes[page_zone(k.mem, pfn).node]!.vm_stat;
   stat[NR_FILE_PAGES]!--;
   stat[NR_SHMEM]!--;

@@ -102,7 +102,7 @@ function truncate_locked(
     const i = head & PFN_SECTION_MASK;
     to = s.index[i]! + folio_nr_pages(k.mem, head) - 1;
     if (unfalloc && s.flags[i]! & PG_uptodate && !(s.flags[i]! & PG_locked)) continue;
-    s.refcount[i]!++;
+    s.addRefs(i, 1);
     folio_lock(k, head);
     const goes = !unfalloc || !(s.flags[i]! & PG_uptodate);
     if (goes && truncate_one(k, mapping, head, lstart, lend)) to = start - 1;

@@ -49,7 +49,7 @@ export function lruvec_del_folio(k: Machine, pfn: number): void {
   const node = k.nodes[z.node]!;
   const nr = nr_pages(s, i);
   if (lru !== LRU_UNEVICTABLE) list_del(k.mem, node.__lruvec.lists[lru]!, pfn);
-  else s.prev[i] = 0;
+  else s.setPrev(i, 0, 0);
   node.vm_stat[lru]! -= nr;
   z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! -= nr;
 }
@@ -70,7 +70,7 @@ export function is_lru_run(k: Machine, batch: readonly number[]): boolean {
     const flags = s.flags[i]! & LRU_KIND;
     if (kind < 0) kind = flags;
     if (flags !== kind || (flags & ~PG_swapbacked) !== PG_lru) return false;
-    if (b > 0 && s.next[i] !== behind) return false;
+    if (b > 0 && s.nextOf(i, pfn) !== behind) return false;
     if (s.refcount[i]! < 2 || pageblock_zone[pfn >>> pageblock_order] !== zone_nr) return false;
     behind = pfn;
   }
@@ -96,6 +96,6 @@ export function activate_run(k: Machine, batch: readonly number[]): void {
     const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
     const i = pfn & PFN_SECTION_MASK;
     s.flags[i]! |= PG_active;
-    s.refcount[i]!--;
+    s.addRefs(i, -1);
   }
 }

@@ -141,7 +141,7 @@ function __remove_mapping(k: Machine, pfn: number): boolean {
     const entry = swap_entry_of(k.mem, pfn);
     __delete_from_swap_cache(k, pfn);
     put_swap_folio(k, entry);
-    s.refcount[i]--;
+    s.addRefs(i, -1);
   } else {
     filemap_remove_folio(k, pfn);
   }
