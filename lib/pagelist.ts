@@ -40,6 +40,20 @@ export function list_add_tail(m: mem_map, l: page_list, pfn: number): void {
   l.nr++;
 }
 
+/** Puts `n` pages of one section, `step` apart and on no list, at the tail, in their order. */
+export function list_add_run_tail(m: mem_map, l: page_list, pfn: number, n: number, step: number): void {
+  const s = m.section(pfn);
+  const tail = l.tail;
+  const last = pfn + (n - 1) * step;
+  s.linkRun(pfn & PFN_SECTION_MASK, n, step);
+  s.setNext(last & PFN_SECTION_MASK, last, NULL_PFN);
+  s.setPrev(pfn & PFN_SECTION_MASK, pfn, tail);
+  if (tail === NULL_PFN) l.head = pfn;
+  else set_next(m, tail, pfn);
+  l.tail = last;
+  l.nr += n;
+}
+
 /** Puts a page that is on no list right before one that is on this list. */
 export function list_add_before(m: mem_map, l: page_list, at: number, pfn: number): void {
   const prev = list_prev(m, at);

@@ -52,11 +52,6 @@ class run {
     return Math.max(0, Math.min(this.total - (chunk << CHUNK_SHIFT), 1 << CHUNK_SHIFT));
   }
 
-  /** Would the run still be one of values that follow one another, with this one as the next? */
-  continues(slot: number, value: number): boolean {
-    return this.slots === null && slot === this.total && (slot === 0 || value === this.first + slot);
-  }
-
   writeOut(): Uint32Array {
     if (this.slots !== null) return this.slots;
     const slots = new Uint32Array(RUN);
@@ -106,19 +101,22 @@ export class xarray {
 
   /** Stores a value other than 0. */
   store(index: number, value: number): void {
-    const key = index >>> RUN_SHIFT;
-    let r = this.runOf(key);
-    if (r === undefined) {
-      r = new run();
-      this.runs.set(key, r);
-      this.lastKey = key;
-      this.last = r;
-      if (key > this.maxKey) this.maxKey = key;
-    }
+    const r = this.runOf(index >>> RUN_SHIFT);
     const slot = index & RUN_MASK;
-    let count = slot & CHUNK_MASK;
-    if (r.continues(slot, value)) {
-      if (slot === 0) r.first = value;
+    if (r === undefined || r.slots !== null || slot !== r.total || value !== r.first + slot) {
+      return this.storeApart(index, value, r);
+    }
+    r.total++;
+    this.added(index, slot & CHUNK_MASK);
+  }
+
+  /** Stores a value that does not simply follow the one before it. */
+  private storeApart(index: number, value: number, there: run | undefined): void {
+    const r = there ?? this.newRun(index >>> RUN_SHIFT);
+    const slot = index & RUN_MASK;
+    let count = 0;
+    if (r.slots === null && slot === 0 && r.total === 0) {
+      r.first = value;
     } else {
       const slots = r.writeOut();
       const old = slots[slot]!;
@@ -127,6 +125,20 @@ export class xarray {
       count = r.counts![slot >>> CHUNK_SHIFT]!++;
     }
     r.total++;
+    this.added(index, count);
+  }
+
+  private newRun(key: number): run {
+    const r = new run();
+    this.runs.set(key, r);
+    this.lastKey = key;
+    this.last = r;
+    if (key > this.maxKey) this.maxKey = key;
+    return r;
+  }
+
+  /** Counts a new entry, whose bottom node had `count` before. */
+  private added(index: number, count: number): void {
     if (count === 0 || index >= this.limit) this.grow(index, count);
     this.entries++;
   }

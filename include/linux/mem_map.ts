@@ -132,6 +132,16 @@ export class mem_section {
     }
   }
 
+  /** Links `n` pages that are `step` apart to one another; the ends stay as they are. */
+  linkRun(i: number, n: number, step: number): void {
+    const { next, prev } = this;
+    const last = i + (n - 1) * step;
+    for (let at = i; at < last; at += step) {
+      next[at] = step;
+      prev[at + step] = -step;
+    }
+  }
+
   private farLinks(): Uint32Array {
     return (this.far ??= new Uint32Array(2 * this.flags.length));
   }

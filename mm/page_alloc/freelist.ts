@@ -14,11 +14,12 @@ import {
   MIGRATE_PCPTYPES,
   NULL_PFN,
   pageblock_order,
+  type page_list,
   type zone,
 } from "../../include/linux/mmzone.js";
-import { PG_buddy } from "../../include/linux/page-flags.js";
+import { PG_buddy, PG_pcp } from "../../include/linux/page-flags.js";
 import { NR_FREE_CMA_PAGES, NR_FREE_PAGES } from "../../include/linux/vmstat.js";
-import { list_add, list_add_tail, list_del } from "../../lib/pagelist.js";
+import { list_add, list_add_run_tail, list_add_tail, list_del } from "../../lib/pagelist.js";
 
 /** Put a freed block at the tail of its list, whatever merging may say. */
 export const FPI_TO_TAIL = 2;
@@ -276,4 +277,39 @@ export function __rmqueue_smallest(m: mem_map, z: zone, order: number, migratety
     return pfn;
   }
   return NULL_PFN;
+}
+
+/**
+ * Takes up to `want` blocks of one order off the smallest block that fits, one behind the other, and puts them at the tail of
+ * a per-CPU list: as often as that calls {@link __rmqueue_smallest}, since no smaller block than what is left of this one
+ * comes in between. Says how many; counters are the caller's affair.
+ */
+export function takeRun(
+  m: mem_map,
+  z: zone,
+  order: number,
+  migratetype: number,
+  want: number,
+  list: page_list,
+): number {
+  for (let current_order = order; current_order < MAX_ORDER; ++current_order) {
+    const pfn = get_page_from_free_area(m, z, current_order, migratetype);
+    if (pfn === NULL_PFN) continue;
+    del_page_from_free_list(m, z, pfn, current_order);
+    const n = Math.min(want, 1 << (current_order - order));
+    for (let at = n << order; at < 1 << current_order; at += at & -at) {
+      const rest = 31 - Math.clz32(at & -at);
+      set_buddy_order(m, pfn + at, rest, migratetype);
+      add_to_free_list(m, z, pfn + at, rest, migratetype);
+    }
+    const { flags, index } = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
+    const i = pfn & PFN_SECTION_MASK;
+    for (let at = i; at < i + (n << order); at += 1 << order) {
+      flags[at]! |= PG_pcp;
+      index[at] = migratetype;
+    }
+    list_add_run_tail(m, list, pfn, n, 1 << order);
+    return n;
+  }
+  return 0;
 }

@@ -19,10 +19,10 @@ import {
 import { PG_pcp } from "../../include/linux/page-flags.js";
 import { NR_FREE_CMA_PAGES, NR_FREE_PAGES, PGALLOC_DMA } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { list_add_tail, list_del } from "../../lib/pagelist.js";
+import { list_del } from "../../lib/pagelist.js";
 import { wakeup_kswapd } from "../vmscan.js";
 import { __rmqueue_fallback } from "./fallback.js";
-import { __mod_zone_freepage_state, __rmqueue_smallest } from "./freelist.js";
+import { __mod_zone_freepage_state, __rmqueue_smallest, takeRun } from "./freelist.js";
 
 /** Are blocks of this order kept in per-CPU lists? @kernel mm/page_alloc.c:pcp_allowed_order @fidelity mirrored */
 export function pcp_allowed_order(k: Machine, order: number): boolean {
@@ -73,6 +73,39 @@ function check_new_page(k: Machine, pfn: number): void {
   }
 }
 
+/** What repeated calls of {@link __rmqueue} take as long as they go on in one block; says how many blocks that are. */
+function rmqueueRun(
+  k: Machine,
+  z: zone,
+  order: number,
+  want: number,
+  list: page_list,
+  migratetype: number,
+  alloc_flags: number,
+): number {
+  const m = k.mem;
+  const stat = z.vm_stat;
+  const take = (mt: number, most: number): number => {
+    const n = takeRun(m, z, order, mt, most, list);
+    if (mt === MIGRATE_CMA) stat[NR_FREE_CMA_PAGES]! -= n << order;
+    return n;
+  };
+  const over_half = stat[NR_FREE_CMA_PAGES]! - Math.trunc(stat[NR_FREE_PAGES]! / 2);
+  if (alloc_flags & ALLOC_CMA && over_half > 0) {
+    const n = take(MIGRATE_CMA, Math.min(want, Math.ceil(over_half / (1 << order))));
+    if (n > 0) return n;
+  }
+  for (;;) {
+    const n = take(migratetype, want);
+    if (n > 0) return n;
+    if (alloc_flags & ALLOC_CMA) {
+      const of_cma = take(MIGRATE_CMA, want);
+      if (of_cma > 0) return of_cma;
+    }
+    if (!__rmqueue_fallback(k, z, order, migratetype, alloc_flags)) return 0;
+  }
+}
+
 /**
  * Fills a per-CPU list with up to `count` blocks; says how many came. The counters of free CMA pages run ahead of those
  * of free pages meanwhile, as they do in the kernel, which shifts its "over half is CMA" rule by part of a batch.
@@ -88,15 +121,11 @@ function rmqueue_bulk(
   migratetype: number,
   alloc_flags: number,
 ): number {
-  const m = k.mem;
   let i = 0;
-  for (; i < count; ++i) {
-    const pfn = __rmqueue(k, z, order, migratetype, alloc_flags);
-    if (pfn === NULL_PFN) break;
-    list_add_tail(m, list, pfn);
-    const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
-    s.flags[pfn & PFN_SECTION_MASK]! |= PG_pcp;
-    if (s.index[pfn & PFN_SECTION_MASK] === MIGRATE_CMA) z.vm_stat[NR_FREE_CMA_PAGES]! -= 1 << order;
+  while (i < count) {
+    const n = rmqueueRun(k, z, order, count - i, list, migratetype, alloc_flags);
+    if (n === 0) break;
+    i += n;
   }
   z.vm_stat[NR_FREE_PAGES]! -= i << order;
   return i;
