@@ -8,6 +8,7 @@ import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import type { Prng } from "../lib/prng.js";
 import type { cma } from "./linux/cma.js";
 import type { mem_map } from "./linux/mem_map.js";
+import type { vm_fault } from "./linux/mm_types.js";
 import type { pglist_data, zone } from "./linux/mmzone.js";
 import type { cpu_fbatches } from "./linux/pagevec.js";
 import type { task_struct } from "./linux/sched.js";
@@ -138,6 +139,8 @@ export interface Machine {
   readonly mlock_batch: number[][];
   /** By CPU: the entry into the kernel that filled each place of each batch, as {@link batch_call} finds it. */
   readonly batch_calls: Uint32Array[];
+  /** What the last fault was described with, for the next one; null while a fault uses it. */
+  idle_vmf: vm_fault | null;
   /** While above 0, those batches pass pages straight on (lru_cache_disable). */
   lru_disable_count?: number;
 

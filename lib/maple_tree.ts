@@ -61,6 +61,8 @@ function place(keys: Float64Array, n: number, at: number): number {
 export class maple_tree<T extends range> {
   private root: node<T> = new node<T>(true);
   private finger: node<T> = this.root;
+  /** Place in the finger of what was found last; may say nothing any more. */
+  private found = 0;
   /** How many entries there are. */
   count = 0;
 
@@ -79,11 +81,14 @@ export class maple_tree<T extends range> {
 
   /** The first entry that ends above `at`: the one that holds it, or the next one. O(log n). */
   find(at: number): T | undefined {
+    const again = this.finger.vals[this.found];
+    if (again !== undefined && this.finger.keys[this.found]! <= at && at < again.vm_end) return again;
     const leaf = this.leafOf(at);
     const n = leaf.vals.length;
     const i = place(leaf.keys, n, at);
     if (i >= 0) {
       const v = leaf.vals[i]!;
+      this.found = i;
       if (v.vm_end > at) return v;
     }
     if (i + 1 < n) return leaf.vals[i + 1];

@@ -28,7 +28,7 @@ import {
   MM_ANONPAGES,
   type pte_table,
   type vm_area_struct,
-  type vm_fault,
+  vm_fault,
   VM_FAULT_FALLBACK,
   VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
@@ -123,24 +123,28 @@ function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   return 0;
 }
 
-/** One fault on an address, as it begins. */
-export function make_vmf(vma: vm_area_struct, address: number, flags: number, table: pte_table | undefined): vm_fault {
+/** One fault on an address, as it begins; in an object of an earlier one, if there is such. */
+export function make_vmf(
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+  table: pte_table | undefined,
+  vmf: vm_fault = new vm_fault(vma),
+): vm_fault {
   const page = Math.floor(address / PAGE_SIZE);
   const ptei = page & 511;
-  return {
-    vma,
-    address: page * PAGE_SIZE,
-    flags,
-    gfp_mask: GFP_HIGHUSER_MOVABLE,
-    pgoff: linear_page_index(vma, address),
-    table: table ?? null,
-    ptei,
-    page: 0,
-    cow_page: 0,
-    orig_pfn: table === undefined ? 0 : table.pfn[ptei]!,
-    orig_flags: table === undefined ? 0 : table.flags[ptei]!,
-    prealloc_pte: null,
-  };
+  vmf.vma = vma;
+  vmf.address = page * PAGE_SIZE;
+  vmf.flags = flags;
+  vmf.pgoff = linear_page_index(vma, address);
+  vmf.table = table ?? null;
+  vmf.ptei = ptei;
+  vmf.page = 0;
+  vmf.cow_page = 0;
+  vmf.orig_pfn = table === undefined ? 0 : table.pfn[ptei]!;
+  vmf.orig_flags = table === undefined ? 0 : table.flags[ptei]!;
+  vmf.prealloc_pte = null;
+  return vmf;
 }
 
 /**
@@ -156,7 +160,11 @@ function __handle_mm_fault(k: Machine, vma: vm_area_struct, address: number, fla
     if (!(ret & VM_FAULT_FALLBACK)) return ret;
     table = pte_offset(mm, address);
   }
-  return handle_pte_fault(k, make_vmf(vma, address, flags, table));
+  const vmf = make_vmf(vma, address, flags, table, k.idle_vmf ?? undefined);
+  k.idle_vmf = null;
+  const ret = handle_pte_fault(k, vmf);
+  k.idle_vmf = vmf;
+  return ret;
 }
 
 /**

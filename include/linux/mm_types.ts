@@ -293,28 +293,30 @@ export class mm_struct {
 }
 
 /** One fault being handled. */
-export interface vm_fault {
+export class vm_fault {
   vma: vm_area_struct;
   /** Page-aligned address. */
-  readonly address: number;
+  address = 0;
   /** FAULT_FLAG_… */
-  flags: number;
-  readonly gfp_mask: number;
+  flags = 0;
   /** Page offset in the file. */
-  readonly pgoff: number;
+  pgoff = 0;
   /** Table that holds the entry, once there is one. */
-  table: pte_table | null;
+  table: pte_table | null = null;
   /** The entry's place in it. */
-  readonly ptei: number;
+  ptei = 0;
   /** Page frame that a vm_ops->fault gave back, 0 for none. */
-  page: number;
+  page = 0;
   /** Page frame for the copy of a copy-on-write file fault. */
-  cow_page: number;
+  cow_page = 0;
   /** The entry as it was when the fault began. */
-  orig_pfn: number;
-  orig_flags: number;
+  orig_pfn = 0;
+  orig_flags = 0;
   /** Table taken ahead, to be installed where there is none yet. */
-  prealloc_pte: pte_table | null;
+  prealloc_pte: pte_table | null = null;
+  constructor(vma: vm_area_struct) {
+    this.vma = vma;
+  }
 }
 
 export const VM_FAULT_OOM = 0x000001;
