@@ -3,6 +3,7 @@
  * The machine: everything that is a global variable in the kernel hangs off one object of this type, which
  * kernel/boot.ts alone makes. Functions that use a global in C take it as their first argument, `k`.
  */
+import type { BufferPieces } from "../lib/buffer_pool.js";
 import type { CallLog } from "../lib/call_log.js";
 import type { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import type { Prng } from "../lib/prng.js";
@@ -139,6 +140,8 @@ export interface Machine {
   readonly mlock_batch: number[][];
   /** By CPU: the entry into the kernel that filled each place of each batch, as {@link batch_call} finds it. */
   readonly batch_calls: Uint32Array[];
+  /** The memory of page tables. */
+  readonly pte_memory: BufferPieces;
   /** What the last fault was described with, for the next one; null while a fault uses it. */
   idle_vmf: vm_fault | null;
   /** While above 0, those batches pass pages straight on (lru_cache_disable). */

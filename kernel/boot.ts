@@ -9,7 +9,8 @@ import { task_struct } from "../include/linux/sched.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
 import type { Hooks, Machine } from "../include/machine.js";
-import { BufferPool } from "../lib/buffer_pool.js";
+import { PTE_TABLE_BYTES } from "../include/linux/mm_types.js";
+import { BufferPieces, BufferPool } from "../lib/buffer_pool.js";
 import { CallLog } from "../lib/call_log.js";
 import { FaultAttr, MigrateFaults } from "../lib/fault-inject.js";
 import { Prng } from "../lib/prng.js";
@@ -124,6 +125,7 @@ function bareMachine(o: BootOptions, { max_pfn, nodes }: Sizes, nr_cpus: number)
     page_group_by_mobility_disabled: false,
     fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
     mlock_batch: Array.from({ length: nr_cpus }, () => []),
+    pte_memory: new BufferPieces(PTE_TABLE_BYTES, 64),
     idle_vmf: null,
     batch_calls: Array.from({ length: nr_cpus }, () => new Uint32Array(NR_BATCHES * PAGEVEC_SIZE)),
     calls: new CallLog(),

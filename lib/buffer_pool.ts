@@ -20,3 +20,27 @@ export class BufferPool {
     else same.push(buffer);
   }
 }
+
+/** Pieces of one size, cut one after the other from buffers, each of which has twice as many as the one before. */
+export class BufferPieces {
+  /** The last piece: where it is. */
+  buffer = new ArrayBuffer(0);
+  at = 0;
+  private readonly bytes: number;
+  private readonly most: number;
+
+  /** A buffer has `most` pieces of `bytes` at most. */
+  constructor(bytes: number, most: number) {
+    this.bytes = bytes;
+    this.most = most;
+  }
+
+  /** Goes on to a fresh piece, all zero. */
+  next(): void {
+    const had = this.buffer.byteLength;
+    this.at += this.bytes;
+    if (this.at < had) return;
+    this.buffer = new ArrayBuffer(Math.min(Math.max(2 * had, this.bytes), this.most * this.bytes));
+    this.at = 0;
+  }
+}

@@ -206,7 +206,7 @@ export function pte_alloc_page(k: Machine): number {
 /** A table of entries that is in no address space yet, or null. @kernel asm-generic/pgalloc.h:pte_alloc_one */
 export function pte_alloc_one(k: Machine): pte_table | null {
   const page = pte_alloc_page(k);
-  return page === 0 ? null : new pte_table(page);
+  return page === 0 ? null : new pte_table(page, k.pte_memory);
 }
 
 /** Gives back a table that is in no address space. @kernel asm-generic/pgalloc.h:pte_free */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** VMAs, address spaces, page tables and faults (include/linux/mm_types.h). */
+import type { BufferPieces } from "../../lib/buffer_pool.js";
 import type { maple_tree } from "../../lib/maple_tree.js";
 import type { Machine } from "../machine.js";
 import { KernelBug } from "./bug.js";
@@ -191,13 +192,19 @@ export const SWP_WRITE = _PAGE_RW;
 /** On a swap or migration entry: the page was exclusive to this mapping. */
 export const SWP_EXCLUSIVE = _PAGE_SPECIAL;
 
+/** Bytes of a table in memory. */
+export const PTE_TABLE_BYTES = 5 * PTRS_PER_PTE;
+
 /** One page of page table entries: the 2 MiB at `pmd_index` × 2 MiB of an address space. */
 export class pte_table {
-  readonly pfn = new Uint32Array(PTRS_PER_PTE);
-  readonly flags = new Uint8Array(PTRS_PER_PTE);
+  readonly pfn: Uint32Array;
+  readonly flags: Uint8Array;
   /** Page frame that this table itself stands in. */
   readonly page: number;
-  constructor(page: number) {
+  constructor(page: number, memory: BufferPieces) {
+    memory.next();
+    this.pfn = new Uint32Array(memory.buffer, memory.at, PTRS_PER_PTE);
+    this.flags = new Uint8Array(memory.buffer, memory.at + 4 * PTRS_PER_PTE, PTRS_PER_PTE);
     this.page = page;
   }
 }

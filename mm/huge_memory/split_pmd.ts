@@ -31,12 +31,12 @@ import { put_page } from "../swap.js";
 import { count_vm_event } from "../vmstat.js";
 
 /** Takes the huge entry out; its table goes in. */
-function populate_deposit(vma: vm_area_struct, haddr: number, pmd: huge_pmd): pte_table {
+function populate_deposit(k: Machine, vma: vm_area_struct, haddr: number, pmd: huge_pmd): pte_table {
   const key = haddr / PMD_SIZE;
   const { pgd } = vma.vm_mm;
   VM_BUG_ON(pmd.deposit === 0, "a huge entry of anonymous memory without a table");
   pgd.huge.delete(key);
-  const table = new pte_table(pmd.deposit);
+  const table = new pte_table(pmd.deposit, k.pte_memory);
   pgd.pte.set(key, table);
   return table;
 }
@@ -88,7 +88,7 @@ function split_present(k: Machine, vma: vm_area_struct, haddr: number, pmd: huge
   s.addRefs(i, HPAGE_PMD_NR - 1);
   const exclusive = (s.flags[i]! & PG_anon_exclusive) !== 0;
   if (freeze && exclusive && !page_try_share_anon_rmap(k, page)) freeze = false;
-  const table = populate_deposit(vma, haddr, pmd);
+  const table = populate_deposit(k, vma, haddr, pmd);
   if (freeze) {
     fill_table(table, page, migration_flags((old & _PAGE_RW) !== 0, exclusive, old, (old & _PAGE_DIRTY) !== 0));
   } else {
@@ -113,9 +113,9 @@ function __split_huge_pmd_locked(k: Machine, vma: vm_area_struct, haddr: number,
     drop_file_pmd(k, vma, haddr, pmd);
   } else if (flags & _PAGE_MIGRATION) {
     VM_BUG_ON(!PageAnon(k.mem, pfn), "a huge migration entry of a file's page in anonymous memory");
-    fill_table(populate_deposit(vma, haddr, pmd), pfn, flags);
+    fill_table(populate_deposit(k, vma, haddr, pmd), pfn, flags);
   } else if (flags & _PAGE_SPECIAL) {
-    const table = populate_deposit(vma, haddr, pmd);
+    const table = populate_deposit(k, vma, haddr, pmd);
     table.pfn.fill(k.zero_pfn);
     table.flags.fill(vm_page_prot(vma) | _PAGE_SPECIAL);
   } else {
