@@ -14,7 +14,7 @@ import {
   PageAnon,
 } from "../include/linux/mem_map.js";
 import { GUP_PIN_COUNTING_BIAS } from "../include/linux/mm.js";
-import type { mm_struct } from "../include/linux/mm_types.js";
+import type { mm_struct, vm_area_struct } from "../include/linux/mm_types.js";
 import { BATCH_MLOCK, batch_call, lru_batch_names } from "../include/linux/pagevec.js";
 import { PG_head, PG_locked, PG_private, PG_swapcache, PG_writeback } from "../include/linux/page-flags.js";
 import { pin_failed, type pin_failure_reason } from "../include/linux/pin_report.js";
@@ -23,7 +23,7 @@ import type { Machine } from "../include/machine.js";
 import type { KernelCall } from "../lib/call_log.js";
 import type { MigrateFaultKind } from "../lib/fault-inject.js";
 import { mlock_batch_pfn } from "./mlock/batch.js";
-import { page_vma_mapped_walk } from "./page_vma_mapped.js";
+import { type mapped_entry_visitor, page_vma_mapped_walk } from "./page_vma_mapped.js";
 import { rmap_walk } from "./rmap.js";
 
 /** What can be in the way of a page. */
@@ -90,21 +90,27 @@ function pidOf(k: Machine, mm: mm_struct): string {
   return "?";
 }
 
+/** Names one more place; false once that are enough. */
+function nameMapping(k: Machine, vma: vm_area_struct, address: number, places: string[]): boolean {
+  places.push(`task ${pidOf(k, vma.vm_mm)} at 0x${address.toString(16)}`);
+  return places.length < MOST_NAMED;
+}
+
+const namedMappings: mapped_entry_visitor<string[]> = {
+  pte: (k, _page, vma, _table, _i, address, places) => nameMapping(k, vma, address, places),
+  huge: (k, _pfn, vma, _pmd, address, places) => nameMapping(k, vma, address, places),
+};
+
+function nameMappings(k: Machine, pfn: number, vma: vm_area_struct, address: number, places: string[]): boolean {
+  return page_vma_mapped_walk(k, pfn, vma, address, false, namedMappings, places);
+}
+
 /** Page tables that map the page, by task and address. */
 function mappings(k: Machine, pfn: number): PageHolder[] {
   const refs = folio_mapcount(k.mem, pfn);
   if (refs === 0) return [];
   const places: string[] = [];
-  const found = (mm: mm_struct, address: number): boolean => {
-    places.push(`task ${pidOf(k, mm)} at 0x${address.toString(16)}`);
-    return places.length < MOST_NAMED;
-  };
-  rmap_walk(k, pfn, (vma, address) =>
-    page_vma_mapped_walk(k, pfn, vma, address, false, {
-      pte: (_table, _i, _page, at) => found(vma.vm_mm, at),
-      huge: (_pmd, at) => found(vma.vm_mm, at),
-    }),
-  );
+  rmap_walk(k, pfn, nameMappings, places);
   return [expected("page table", refs, places.join(", "))];
 }
 

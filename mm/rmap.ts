@@ -26,7 +26,7 @@ import {
   PG_swapbacked,
   PG_tail,
 } from "../include/linux/page-flags.js";
-import { RMAP_COMPOUND, RMAP_EXCLUSIVE } from "../include/linux/rmap.js";
+import { RMAP_COMPOUND, RMAP_EXCLUSIVE, type rmap_one_t } from "../include/linux/rmap.js";
 import { MMF_HAS_PINNED } from "../include/linux/sched/coredump.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
@@ -42,6 +42,7 @@ import {
   remove_compound,
   set_compound_mapping,
 } from "./rmap/compound.js";
+import { nr_pages } from "./swap/lruvec.js";
 
 export { RMAP_COMPOUND, RMAP_EXCLUSIVE, RMAP_NONE } from "../include/linux/rmap.js";
 export { folio_referenced, page_mkclean, try_to_migrate, try_to_unmap } from "./rmap/unmap.js";
@@ -335,34 +336,62 @@ export function page_address_in_vma(k: Machine, pfn: number, vma: vm_area_struct
 }
 
 /** What a walk over a set goes through: its members now, whatever happens to the set meanwhile. */
-function steady<T>(set: ReadonlySet<T>): Iterable<T> {
-  return set.size > 1 ? [...set] : set;
+function steady<T>(set: ReadonlySet<T>): readonly T[] {
+  return [...set];
+}
+
+/** The only member of a set. */
+function only<T>(set: ReadonlySet<T>): T {
+  return set.values().next().value!;
+}
+
+/** @kernel mm/rmap.c:rmap_walk_anon */
+function rmap_walk_anon<A>(k: Machine, pfn: number, av: anon_vma, rmap_one: rmap_one_t<A>, arg: A): void {
+  const s = k.mem.section(pfn);
+  const index = s.index[pfn & PFN_SECTION_MASK]!;
+  const nr = nr_pages(s, pfn & PFN_SECTION_MASK);
+  if (av.rb_root.size === 1) {
+    const { vma } = only(av.rb_root);
+    const address = vma_address(vma, index, nr);
+    if (address >= 0) rmap_one(k, pfn, vma, address, arg);
+    return;
+  }
+  for (const { vma } of steady(av.rb_root)) {
+    const address = vma_address(vma, index, nr);
+    if (address >= 0 && !rmap_one(k, pfn, vma, address, arg)) return;
+  }
+}
+
+/** @kernel mm/rmap.c:rmap_walk_file */
+function rmap_walk_file<A>(k: Machine, pfn: number, mapping: address_space, rmap_one: rmap_one_t<A>, arg: A): void {
+  const s = k.mem.section(pfn);
+  const index = s.index[pfn & PFN_SECTION_MASK]!;
+  const nr = nr_pages(s, pfn & PFN_SECTION_MASK);
+  if (mapping.i_mmap.size === 1) {
+    const vma = only(mapping.i_mmap);
+    const address = vma_address(vma, index, nr);
+    if (address >= 0) rmap_one(k, pfn, vma, address, arg);
+    return;
+  }
+  for (const vma of steady(mapping.i_mmap)) {
+    const address = vma_address(vma, index, nr);
+    if (address >= 0 && !rmap_one(k, pfn, vma, address, arg)) return;
+  }
 }
 
 /**
- * Calls `one` for each VMA that can map a page, with the address it would have there; ends where that says false.
+ * Calls `rmap_one` for each VMA that can map a page, with the address it would have there; ends where that says false.
  * @kernel mm/rmap.c:rmap_walk
  * @fidelity simplified: VMAs come in the order in which they were linked, not by page offset
  * @param pfn page, or head of a huge page: the address is then that of its first page that the VMA can map
  */
-export function rmap_walk(k: Machine, pfn: number, one: (vma: vm_area_struct, address: number) => boolean): void {
+export function rmap_walk<A>(k: Machine, pfn: number, rmap_one: rmap_one_t<A>, arg: A): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_tail) !== 0, "rmap_walk of a tail page");
-  if (s.flags[i]! & PG_ksm) return rmap_walk_ksm(k, pfn, one);
+  if (s.flags[i]! & PG_ksm) return rmap_walk_ksm(k, pfn, rmap_one, arg);
   const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
   if (owner === undefined) return;
-  const index = s.index[i]!;
-  const nr = folio_nr_pages(k.mem, pfn);
-  if (owner.is_anon) {
-    for (const avc of steady(owner.rb_root)) {
-      const address = vma_address(avc.vma, index, nr);
-      if (address >= 0 && !one(avc.vma, address)) return;
-    }
-    return;
-  }
-  for (const vma of steady(owner.i_mmap)) {
-    const address = vma_address(vma, index, nr);
-    if (address >= 0 && !one(vma, address)) return;
-  }
+  if (owner.is_anon) rmap_walk_anon(k, pfn, owner, rmap_one, arg);
+  else rmap_walk_file(k, pfn, owner, rmap_one, arg);
 }

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What callers tell the reverse map (include/linux/rmap.h). */
+import type { Machine } from "../machine.js";
+import type { vm_area_struct } from "./mm_types.js";
+
+/** What a walk does in each VMA that can map the page, and where there; false ends the walk. */
+export type rmap_one_t<A> = (k: Machine, pfn: number, vma: vm_area_struct, address: number, arg: A) => boolean;
+
 export const RMAP_NONE = 0;
 /** The page is exclusive to the mapping that is added. */
 export const RMAP_EXCLUSIVE = 1 << 0;

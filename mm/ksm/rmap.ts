@@ -5,6 +5,7 @@ import { page_owner_of, page_test, PFN_SECTION_MASK } from "../../include/linux/
 import { linear_page_index } from "../../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_dirty, PG_ksm, PG_locked, PG_uptodate } from "../../include/linux/page-flags.js";
+import type { rmap_one_t } from "../../include/linux/rmap.js";
 import { KSM_SWPIN_COPY } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { alloc_page_vma } from "../page_alloc.js";
@@ -13,18 +14,18 @@ import { KSM_RUN_UNMERGE, ksm_state_of } from "./state.js";
 import { content_of, page_stable_node, set_page_stable_node } from "./stable.js";
 
 /**
- * Calls `one` for each VMA that can map a KSM page: first where ksmd merged it, then where forks have it since.
+ * Calls `rmap_one` for each VMA that can map a KSM page: first where ksmd merged it, then where forks have it since.
  * @kernel mm/ksm.c:rmap_walk_ksm
  * @fidelity simplified: VMAs come in the order in which they were linked
  */
-export function rmap_walk_ksm(k: Machine, pfn: number, one: (vma: vm_area_struct, address: number) => boolean): void {
+export function rmap_walk_ksm<A>(k: Machine, pfn: number, rmap_one: rmap_one_t<A>, arg: A): void {
   const node = page_stable_node(k, pfn);
   if (node === null) return;
   for (const forks of [false, true]) {
     for (const { mm, address, anon_vma } of [...node.hlist]) {
       for (const { vma } of [...anon_vma!.rb_root]) {
         if (address < vma.vm_start || address >= vma.vm_end || (vma.vm_mm === mm) === forks) continue;
-        if (!one(vma, address)) return;
+        if (!rmap_one(k, pfn, vma, address, arg)) return;
       }
     }
   }

@@ -22,7 +22,7 @@ import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 import { remove_migration_pmd } from "../huge_memory/migrate.js";
 import { mlock_page_drain_local } from "../mlock.js";
-import { page_vma_mapped_walk } from "../page_vma_mapped.js";
+import { type mapped_entry_visitor, page_vma_mapped_walk } from "../page_vma_mapped.js";
 import { pte_index, pte_offset, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_file_rmap, rmap_walk } from "../rmap.js";
 
@@ -44,10 +44,10 @@ function remove_migration_pte(
   k: Machine,
   dst: number,
   vma: vm_area_struct,
-  address: number,
   table: pte_table,
   i: number,
-): void {
+  address: number,
+): boolean {
   const entry = table.flags[i]!;
   const s = k.mem.section(dst);
   const j = dst & PFN_SECTION_MASK;
@@ -60,6 +60,20 @@ function remove_migration_pte(
   table.pfn[i] = dst;
   table.flags[i] = pte;
   if (vm_flags_test(vma.vm_flags, VM_LOCKED)) mlock_page_drain_local(k);
+  return true;
+}
+
+/** Turns the migration entries for a page into entries for the one that is so many page frames ahead of it. */
+const remove_migration_entries: mapped_entry_visitor<number> = {
+  pte: (k, page, vma, table, i, address, ahead) => remove_migration_pte(k, page + ahead, vma, table, i, address),
+  huge(k, src, vma, pmd, address, ahead) {
+    remove_migration_pmd(k, vma, address, pmd, src + ahead);
+    return true;
+  },
+};
+
+function remove_migration_one(k: Machine, dst: number, vma: vm_area_struct, address: number, src: number): boolean {
+  return page_vma_mapped_walk(k, src, vma, address, true, remove_migration_entries, dst - src);
 }
 
 /**
@@ -69,18 +83,7 @@ function remove_migration_pte(
  * @param src page frame that the entries name, or the head of a huge page; `dst` likewise
  */
 export function remove_migration_ptes(k: Machine, src: number, dst: number): void {
-  rmap_walk(k, dst, (vma, address) => {
-    return page_vma_mapped_walk(k, src, vma, address, true, {
-      pte(table, i, page, at) {
-        remove_migration_pte(k, dst + (page - src), vma, at, table, i);
-        return true;
-      },
-      huge(pmd, at) {
-        remove_migration_pmd(k, vma, at, pmd, dst);
-        return true;
-      },
-    });
-  });
+  rmap_walk(k, dst, remove_migration_one, src);
 }
 
 /**

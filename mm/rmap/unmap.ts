@@ -18,7 +18,6 @@ import {
   _PAGE_MIGRATION,
   _PAGE_RW,
   _PAGE_SWP,
-  type huge_pmd,
   MM_ANONPAGES,
   MM_SWAPENTS,
   type pte_table,
@@ -34,7 +33,7 @@ import { set_pmd_migration_entry } from "../huge_memory/migrate.js";
 import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { mlock_page_drain_local } from "../mlock.js";
 import { mm_counter } from "../memory/zap.js";
-import { page_vma_mapped_walk } from "../page_vma_mapped.js";
+import { type mapped_entry_visitor, page_vma_mapped_walk } from "../page_vma_mapped.js";
 import { pte_clear, set_pte } from "../pgtable.js";
 import { mlock_vma_page, page_remove_rmap, page_try_share_anon_rmap, rmap_walk } from "../rmap.js";
 import { put_page } from "../swap.js";
@@ -101,21 +100,26 @@ function unmap_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table, 
   return true;
 }
 
+const unmapped_entries: mapped_entry_visitor<number> = {
+  pte(k, page, vma, t, i, _address, flags) {
+    if (!stays_mlocked(vma, flags)) return unmap_pte(k, page, vma, t, i);
+    mlock_vma_page(k, page, vma);
+    return false;
+  },
+  huge(k, pfn, vma, _pmd, _address, flags) {
+    VM_BUG_ON(!stays_mlocked(vma, flags), "try_to_unmap of a huge page that is not to be split");
+    mlock_vma_page(k, pfn, vma, true);
+    return false;
+  },
+};
+
+function stays_mlocked(vma: vm_area_struct, flags: number): boolean {
+  return !(flags & TTU_IGNORE_MLOCK) && vm_flags_test(vma.vm_flags, VM_LOCKED);
+}
+
 function try_to_unmap_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): boolean {
   if (flags & TTU_SPLIT_HUGE_PMD) __split_huge_pmd(k, vma, address, false, pfn);
-  const locked = !(flags & TTU_IGNORE_MLOCK) && vm_flags_test(vma.vm_flags, VM_LOCKED);
-  return page_vma_mapped_walk(k, pfn, vma, address, false, {
-    pte(t, i, page) {
-      if (!locked) return unmap_pte(k, page, vma, t, i);
-      mlock_vma_page(k, page, vma);
-      return false;
-    },
-    huge() {
-      VM_BUG_ON(!locked, "try_to_unmap of a huge page that is not to be split");
-      mlock_vma_page(k, pfn, vma, true);
-      return false;
-    },
-  });
+  return page_vma_mapped_walk(k, pfn, vma, address, false, unmapped_entries, flags) && folio_mapped(k.mem, pfn);
 }
 
 /**
@@ -124,7 +128,7 @@ function try_to_unmap_one(k: Machine, pfn: number, vma: vm_area_struct, address:
  * @fidelity mirrored (no hardware poison)
  */
 export function try_to_unmap(k: Machine, pfn: number, flags: number): boolean {
-  rmap_walk(k, pfn, (vma, address) => try_to_unmap_one(k, pfn, vma, address, flags) && folio_mapped(k.mem, pfn));
+  rmap_walk(k, pfn, try_to_unmap_one, flags);
   return !folio_mapped(k.mem, pfn);
 }
 
@@ -152,12 +156,14 @@ function migrate_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table
   return true;
 }
 
+const migrated_entries: mapped_entry_visitor<null> = {
+  pte: (k, page, vma, t, i) => migrate_pte(k, page, vma, t, i),
+  huge: (k, _pfn, vma, pmd) => set_pmd_migration_entry(k, vma, pmd),
+};
+
 function try_to_migrate_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, flags: number): boolean {
   if (flags & TTU_SPLIT_HUGE_PMD) __split_huge_pmd(k, vma, address, true, pfn);
-  return page_vma_mapped_walk(k, pfn, vma, address, false, {
-    pte: (t, i, page) => migrate_pte(k, page, vma, t, i),
-    huge: (pmd) => set_pmd_migration_entry(k, vma, pmd),
-  });
+  return page_vma_mapped_walk(k, pfn, vma, address, false, migrated_entries, null) && folio_mapped(k.mem, pfn);
 }
 
 /**
@@ -167,8 +173,27 @@ function try_to_migrate_one(k: Machine, pfn: number, vma: vm_area_struct, addres
  * @param flags TTU_…: with TTU_SPLIT_HUGE_PMD huge entries become tables of migration entries
  */
 export function try_to_migrate(k: Machine, pfn: number, flags: number): boolean {
-  rmap_walk(k, pfn, (vma, address) => try_to_migrate_one(k, pfn, vma, address, flags) && folio_mapped(k.mem, pfn));
+  rmap_walk(k, pfn, try_to_migrate_one, flags);
   return !folio_mapped(k.mem, pfn);
+}
+
+interface mkclean_arg {
+  cleaned: number;
+}
+
+const cleaned_entries: mapped_entry_visitor<mkclean_arg> = {
+  pte(_k, _page, _vma, t, i, _address, arg) {
+    if (!(t.flags[i]! & (_PAGE_DIRTY | _PAGE_RW))) return true;
+    t.flags[i]! &= ~(_PAGE_DIRTY | _PAGE_RW);
+    arg.cleaned++;
+    return true;
+  },
+  huge: () => true,
+};
+
+function page_mkclean_one(k: Machine, pfn: number, vma: vm_area_struct, address: number, arg: mkclean_arg): boolean {
+  if (!vm_flags_test(vma.vm_flags, VM_SHARED)) return true;
+  return page_vma_mapped_walk(k, pfn, vma, address, false, cleaned_entries, arg);
 }
 
 /**
@@ -177,23 +202,58 @@ export function try_to_migrate(k: Machine, pfn: number, flags: number): boolean 
  * @fidelity mirrored (order 0: shmem is never written back)
  */
 export function page_mkclean(k: Machine, pfn: number): number {
-  let cleaned = 0;
+  const arg: mkclean_arg = { cleaned: 0 };
   const owner = page_owner_of(k.mem, pfn);
   if (owner === undefined || owner.is_anon) return 0;
   if (page_test(k.mem, pfn, PG_head)) not_modelled("mm/rmap.c: folio_mkclean of a huge page");
-  rmap_walk(k, pfn, (vma, address) => {
-    if (!vm_flags_test(vma.vm_flags, VM_SHARED)) return true;
-    return page_vma_mapped_walk(k, pfn, vma, address, false, {
-      pte(t, i) {
-        if (!(t.flags[i]! & (_PAGE_DIRTY | _PAGE_RW))) return true;
-        t.flags[i]! &= ~(_PAGE_DIRTY | _PAGE_RW);
-        cleaned++;
-        return true;
-      },
-      huge: () => true,
-    });
-  });
-  return cleaned;
+  rmap_walk(k, pfn, page_mkclean_one, arg);
+  return arg.cleaned;
+}
+
+interface folio_referenced_arg {
+  referenced: number;
+}
+
+/** Notes that the page stays where it is for an mlock; ends the walk. */
+function referenced_locked(
+  k: Machine,
+  page: number,
+  vma: vm_area_struct,
+  arg: folio_referenced_arg,
+  huge: boolean,
+): false {
+  mlock_vma_page(k, page, vma, huge);
+  arg.referenced = -1;
+  return false;
+}
+
+const referenced_entries: mapped_entry_visitor<folio_referenced_arg> = {
+  pte(k, page, vma, t, i, _address, arg) {
+    if (vm_flags_test(vma.vm_flags, VM_LOCKED)) return referenced_locked(k, page, vma, arg, false);
+    if (t.flags[i]! & _PAGE_ACCESSED) {
+      t.flags[i]! &= ~_PAGE_ACCESSED;
+      arg.referenced++;
+    }
+    return true;
+  },
+  huge(k, pfn, vma, pmd, _address, arg) {
+    if (vm_flags_test(vma.vm_flags, VM_LOCKED)) return referenced_locked(k, pfn, vma, arg, true);
+    if (pmd.flags & _PAGE_ACCESSED) {
+      pmd.flags &= ~_PAGE_ACCESSED;
+      arg.referenced++;
+    }
+    return true;
+  },
+};
+
+function folio_referenced_one(
+  k: Machine,
+  pfn: number,
+  vma: vm_area_struct,
+  address: number,
+  arg: folio_referenced_arg,
+): boolean {
+  return page_vma_mapped_walk(k, pfn, vma, address, false, referenced_entries, arg);
 }
 
 /**
@@ -202,35 +262,7 @@ export function page_mkclean(k: Machine, pfn: number): number {
  * @fidelity simplified: the VMA flags are reduced to that -1
  */
 export function folio_referenced(k: Machine, pfn: number): number {
-  let referenced = 0;
-  rmap_walk(k, pfn, (vma, address) => {
-    const locked = vm_flags_test(vma.vm_flags, VM_LOCKED);
-    return page_vma_mapped_walk(k, pfn, vma, address, false, {
-      pte(t, i, page) {
-        if (locked) {
-          mlock_vma_page(k, page, vma);
-          referenced = -1;
-          return false;
-        }
-        if (t.flags[i]! & _PAGE_ACCESSED) {
-          t.flags[i]! &= ~_PAGE_ACCESSED;
-          referenced++;
-        }
-        return true;
-      },
-      huge(pmd: huge_pmd) {
-        if (locked) {
-          mlock_vma_page(k, pfn, vma, true);
-          referenced = -1;
-          return false;
-        }
-        if (pmd.flags & _PAGE_ACCESSED) {
-          pmd.flags &= ~_PAGE_ACCESSED;
-          referenced++;
-        }
-        return true;
-      },
-    });
-  });
-  return referenced;
+  const arg: folio_referenced_arg = { referenced: 0 };
+  rmap_walk(k, pfn, folio_referenced_one, arg);
+  return arg.referenced;
 }
