@@ -4,7 +4,7 @@
  * mapping and flags in migrate/mapping.ts, page table entries in migrate/ptes.ts.
  */
 import { GFP_TRANSHUGE, __GFP_COMP, __GFP_HIGHMEM, __GFP_RECLAIM } from "../include/linux/gfp.js";
-import { PFN_SECTION_MASK, compound_order, page_test, page_zone } from "../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, compound_order, page_zone } from "../include/linux/mem_map.js";
 import {
   MIGRATEPAGE_SUCCESS,
   type free_page_t,
@@ -25,14 +25,15 @@ import {
 import type { Machine } from "../include/machine.js";
 import { list_add_tail, list_del, list_empty, list_first, list_move_tail, list_next } from "../lib/pagelist.js";
 import { EAGAIN, ENOMEM, ENOSYS } from "../uapi/errno.js";
+import { migrate_control } from "./migrate/attempt.js";
 import { try_split_thp } from "./migrate/thp.js";
-import { migrate_control, unmap_and_move } from "./migrate/move.js";
+import { unmap_and_move } from "./migrate/move.js";
 import { __alloc_pages } from "./page_alloc.js";
 import type { PageHolder } from "./page_holders.js";
 import { folio_putback_lru } from "./swap.js";
+import { nr_pages } from "./swap/lruvec.js";
 import { count_vm_events, mod_isolated } from "./vmstat.js";
 
-export { folio_migrate_flags, folio_migrate_mapping, migrate_folio } from "./migrate/mapping.js";
 export { migration_entry_wait, remove_migration_ptes } from "./migrate/ptes.js";
 
 /** Passes over the list that migrate_pages() makes at most. */
@@ -209,8 +210,9 @@ function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from:
     let page2: number;
     for (let page = list_first(from); page !== NULL_PFN; page = page2) {
       page2 = list_next(k.mem, page);
-      const is_thp = page_test(k.mem, page, PG_head);
-      const nr_subpages = 1 << compound_order(k.mem, page);
+      const s = k.mem.section(page);
+      const is_thp = (s.flags[page & PFN_SECTION_MASK]! & PG_head) !== 0;
+      const nr_subpages = nr_pages(s, page & PFN_SECTION_MASK);
       const rc = unmap_and_move(c, from, page, st.pass > 2);
       if (k.tracing)
         k.hooks.trace("mm_migrate_page", {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The entries of one VMA that map a page, or any part of a huge page (mm/page_vma_mapped.c). */
-import { folio_nr_pages, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import { _PAGE_MIGRATION, type huge_pmd, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
 import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
 import { pmd_huge, pte_index, pte_offset, pte_present } from "./pgtable.js";
+import { nr_pages } from "./swap/lruvec.js";
 
 /** What is done to each entry found; false ends the walk, and is its result. */
 export interface mapped_entry_visitor<A> {
@@ -48,10 +49,11 @@ export function page_vma_mapped_walk<A>(
   visit: mapped_entry_visitor<A>,
   arg: A,
 ): boolean {
-  const nr = folio_nr_pages(k.mem, pfn);
+  const s = k.mem.section(pfn);
+  const nr = nr_pages(s, pfn & PFN_SECTION_MASK);
   if (nr === 1) return one_entry(k, pfn, vma, address, migration, visit, arg);
   const mm = vma.vm_mm;
-  const index = k.mem.section(pfn).index[pfn & PFN_SECTION_MASK]!;
+  const index = s.index[pfn & PFN_SECTION_MASK]!;
   const first = ((address - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff - index) >>> 0;
   const end = Math.min(vma.vm_end, address + (nr - first) * PAGE_SIZE);
   while (address < end) {

@@ -346,10 +346,15 @@ function only<T>(set: ReadonlySet<T>): T {
 }
 
 /** @kernel mm/rmap.c:rmap_walk_anon */
-function rmap_walk_anon<A>(k: Machine, pfn: number, av: anon_vma, rmap_one: rmap_one_t<A>, arg: A): void {
-  const s = k.mem.section(pfn);
-  const index = s.index[pfn & PFN_SECTION_MASK]!;
-  const nr = nr_pages(s, pfn & PFN_SECTION_MASK);
+function rmap_walk_anon<A>(
+  k: Machine,
+  pfn: number,
+  av: anon_vma,
+  index: number,
+  nr: number,
+  rmap_one: rmap_one_t<A>,
+  arg: A,
+): void {
   if (av.rb_root.size === 1) {
     const { vma } = only(av.rb_root);
     const address = vma_address(vma, index, nr);
@@ -363,10 +368,15 @@ function rmap_walk_anon<A>(k: Machine, pfn: number, av: anon_vma, rmap_one: rmap
 }
 
 /** @kernel mm/rmap.c:rmap_walk_file */
-function rmap_walk_file<A>(k: Machine, pfn: number, mapping: address_space, rmap_one: rmap_one_t<A>, arg: A): void {
-  const s = k.mem.section(pfn);
-  const index = s.index[pfn & PFN_SECTION_MASK]!;
-  const nr = nr_pages(s, pfn & PFN_SECTION_MASK);
+function rmap_walk_file<A>(
+  k: Machine,
+  pfn: number,
+  mapping: address_space,
+  index: number,
+  nr: number,
+  rmap_one: rmap_one_t<A>,
+  arg: A,
+): void {
   if (mapping.i_mmap.size === 1) {
     const vma = only(mapping.i_mmap);
     const address = vma_address(vma, index, nr);
@@ -390,8 +400,10 @@ export function rmap_walk<A>(k: Machine, pfn: number, rmap_one: rmap_one_t<A>, a
   const i = pfn & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_tail) !== 0, "rmap_walk of a tail page");
   if (s.flags[i]! & PG_ksm) return rmap_walk_ksm(k, pfn, rmap_one, arg);
-  const owner = page_owner_of(k.mem, pfn) as anon_vma | address_space | undefined;
+  const owner = k.mem.owners[s.mapping[i]!] as anon_vma | address_space | undefined;
   if (owner === undefined) return;
-  if (owner.is_anon) rmap_walk_anon(k, pfn, owner, rmap_one, arg);
-  else rmap_walk_file(k, pfn, owner, rmap_one, arg);
+  const index = s.index[i]!;
+  const nr = nr_pages(s, i);
+  if (owner.is_anon) rmap_walk_anon(k, pfn, owner, index, nr, rmap_one, arg);
+  else rmap_walk_file(k, pfn, owner, index, nr, rmap_one, arg);
 }

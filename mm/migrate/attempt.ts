@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/** Notes on the attempt at one page: what migrate_pages() reports of those that it could not move. */
+/** A call of migrate_pages(), and notes on its attempt at one page: what it reports of those that it could not move. */
 import { folio_mapcount, folio_nr_pages, page_ref_count, PageAnon } from "../../include/linux/mem_map.js";
+import type { free_page_t, new_page_t } from "../../include/linux/migrate.js";
+import { page_list } from "../../include/linux/mmzone.js";
 import type { pin_failure_reason } from "../../include/linux/pin_report.js";
 import type { Machine } from "../../include/machine.js";
 import { ENOMEM } from "../../uapi/errno.js";
@@ -53,5 +55,37 @@ export class migrate_attempt {
     this.reason = "unexpected reference";
     this.refcount = refcount;
     this.expected = expected;
+  }
+}
+
+/** One call of migrate_pages(): what it was asked for, and where pages go that it gives up. */
+export class migrate_control<T> {
+  readonly k: Machine;
+  readonly get_new_page: new_page_t<T>;
+  readonly put_new_page: free_page_t<T> | null;
+  readonly priv: T;
+  readonly mode: number;
+  readonly reason: number;
+  /** Pages given up for good. */
+  readonly ret_pages = new page_list();
+  /** Pages of THPs that were split. */
+  readonly thp_split_pages = new page_list();
+  readonly attempt: migrate_attempt;
+
+  constructor(
+    k: Machine,
+    get_new_page: new_page_t<T>,
+    put_new_page: free_page_t<T> | null,
+    priv: T,
+    mode: number,
+    reason: number,
+  ) {
+    this.k = k;
+    this.get_new_page = get_new_page;
+    this.put_new_page = put_new_page;
+    this.priv = priv;
+    this.mode = mode;
+    this.reason = reason;
+    this.attempt = new migrate_attempt(k);
   }
 }

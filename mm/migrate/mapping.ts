@@ -2,10 +2,9 @@
 /** Putting a page in another's place: mapping, flags, contents (mm/migrate.c: migrate_folio and what it calls). */
 import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
 import type { address_space } from "../../include/linux/fs.js";
-import { PFN_SECTION_MASK, folio_nr_pages, page_zone, type mem_section } from "../../include/linux/mem_map.js";
+import { page_zone, type mem_section } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import { MIGRATE_SYNC_NO_COPY } from "../../include/linux/migrate_mode.js";
-import type { zone } from "../../include/linux/mmzone.js";
 import {
   PG_active,
   PG_dirty,
@@ -28,9 +27,10 @@ import { NR_FILE_PAGES, NR_SHMEM, NR_SWAPCACHE } from "../../include/linux/vmsta
 import type { Machine } from "../../include/machine.js";
 import { EAGAIN } from "../../uapi/errno.js";
 import { folio_migrate_ksm } from "../ksm.js";
+import { nr_pages } from "../swap/lruvec.js";
 import { replace_in_swap_cache } from "../swap_state.js";
 import { __mod_node_page_state } from "../vmstat.js";
-import type { migrate_attempt } from "./attempt.js";
+import type { migrate_control } from "./attempt.js";
 
 /** Flags that go over to the new page as they are. */
 const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_reclaim;
@@ -42,10 +42,10 @@ function folio_expected_refs(mapping: address_space | null, flags: number, nr: n
 }
 
 /** Moves a page's share of the node counters when its new frame is on another node. */
-function move_node_stats(k: Machine, from: zone, to: zone, flags: number, nr: number): void {
-  if (from.node === to.node) return;
-  const old_node = k.nodes[from.node]!;
-  const new_node = k.nodes[to.node]!;
+function move_node_stats(k: Machine, newfolio: number, folio: number, flags: number, nr: number): void {
+  const old_node = k.nodes[page_zone(k.mem, folio).node]!;
+  const new_node = k.nodes[page_zone(k.mem, newfolio).node]!;
+  if (old_node === new_node) return;
   __mod_node_page_state(old_node, NR_FILE_PAGES, -nr);
   __mod_node_page_state(new_node, NR_FILE_PAGES, nr);
   if (flags & PG_swapcache) {
@@ -74,22 +74,22 @@ function take_over(s: mem_section, i: number, d: mem_section, j: number, nr: num
  * @fidelity simplified: dirty pages are not counted
  * @returns 0, or -EAGAIN for a reference too many
  */
-export function folio_migrate_mapping(
-  k: Machine,
+function folio_migrate_mapping<T>(
+  c: migrate_control<T>,
   mapping: address_space | null,
-  newfolio: number,
-  folio: number,
-  attempt: migrate_attempt,
+  src: number,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
 ): number {
-  const s = k.mem.section(folio);
-  const i = folio & PFN_SECTION_MASK;
-  const d = k.mem.section(newfolio);
-  const j = newfolio & PFN_SECTION_MASK;
+  const { k } = c;
   const flags = s.flags[i]!;
-  const nr = folio_nr_pages(k.mem, folio);
+  const nr = nr_pages(s, i);
   const expected_count = folio_expected_refs(mapping, flags, nr);
   if (s.refcount[i] !== expected_count) {
-    attempt.unexpected(s.refcount[i]!, expected_count);
+    c.attempt.unexpected(s.refcount[i]!, expected_count);
     return -EAGAIN;
   }
   take_over(s, i, d, j, nr);
@@ -99,12 +99,10 @@ export function folio_migrate_mapping(
     s.flags[i]! &= ~PG_dirty;
     d.flags[j]! |= PG_dirty;
   }
-  if (mapping === null) replace_in_swap_cache(k, newfolio, folio);
-  else for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, newfolio + n);
+  if (mapping === null) replace_in_swap_cache(k, dst, src);
+  else for (let n = 0; n < nr; n++) mapping.i_pages.store(s.index[i + n]!, dst + n);
   s.setRefs(i, expected_count - nr);
-  const oldzone = page_zone(k.mem, folio);
-  const newzone = page_zone(k.mem, newfolio);
-  if (oldzone !== newzone) move_node_stats(k, oldzone, newzone, flags, nr);
+  if (k.nodes.length > 1) move_node_stats(k, dst, src, flags, nr);
   return MIGRATEPAGE_SUCCESS;
 }
 
@@ -113,11 +111,17 @@ export function folio_migrate_mapping(
  * @kernel mm/migrate.c:folio_migrate_flags
  * @fidelity simplified: no NUMA hints, no idle tracking
  */
-export function folio_migrate_flags(k: Machine, newfolio: number, folio: number): void {
-  const s = k.mem.section(folio);
-  const i = folio & PFN_SECTION_MASK;
+function folio_migrate_flags(
+  k: Machine,
+  src: number,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
+): void {
   const flags = s.flags[i]!;
-  if (flags & PG_ksm) folio_migrate_ksm(k, newfolio, folio);
+  if (flags & PG_ksm) folio_migrate_ksm(k, dst, src);
   let moved = flags & (CARRIED | PG_dirty);
   if (flags & PG_active) {
     VM_BUG_ON((flags & PG_unevictable) !== 0, "a page both active and unevictable");
@@ -125,13 +129,12 @@ export function folio_migrate_flags(k: Machine, newfolio: number, folio: number)
   } else moved |= flags & PG_unevictable;
   s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private | PG_swapcache);
   if (!(flags & PG_head)) s.setPrivate(i, 0);
-  k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= moved;
+  d.flags[j]! |= moved;
 }
 
 /** @kernel mm/util.c:folio_copy @fidelity mirrored: of the byte that is kept of each page */
-function copy_contents(k: Machine, dst: number, s: mem_section, i: number, nr: number): void {
-  const to = k.mem.section(dst).content;
-  for (let n = 0; n < nr; n++) to[(dst & PFN_SECTION_MASK) + n] = s.content[i + n]!;
+function folio_copy(s: mem_section, i: number, d: mem_section, j: number, nr: number): void {
+  for (let n = 0; n < nr; n++) d.content[j + n] = s.content[i + n]!;
 }
 
 /**
@@ -140,46 +143,46 @@ function copy_contents(k: Machine, dst: number, s: mem_section, i: number, nr: n
  * @fidelity mirrored
  * @returns 0 or -EAGAIN
  */
-export function migrate_folio(
-  k: Machine,
+function migrate_folio<T>(
+  c: migrate_control<T>,
   mapping: address_space | null,
-  dst: number,
   src: number,
-  mode: number,
-  attempt: migrate_attempt,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
 ): number {
-  const s = k.mem.section(src);
-  const i = src & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_writeback) !== 0, "migrating a page under writeback");
-  const rc = folio_migrate_mapping(k, mapping, dst, src, attempt);
+  const rc = folio_migrate_mapping(c, mapping, src, s, i, dst, d, j);
   if (rc !== MIGRATEPAGE_SUCCESS) return rc;
-  if (mode !== MIGRATE_SYNC_NO_COPY) copy_contents(k, dst, s, i, folio_nr_pages(k.mem, src));
-  folio_migrate_flags(k, dst, src);
+  if (c.mode !== MIGRATE_SYNC_NO_COPY) folio_copy(s, i, d, j, nr_pages(s, i));
+  folio_migrate_flags(c.k, src, s, i, dst, d, j);
   return MIGRATEPAGE_SUCCESS;
 }
 
 /**
- * Migrates one unmapped page by whatever its mapping has for that. Both are locked.
+ * Migrates one unmapped page by whatever its mapping has for that. Both are locked; their metadata is at `s`, `i` and `d`, `j`.
  * @kernel mm/migrate.c:move_to_new_folio
  * @fidelity simplified: every file system migrates as filemap_migrate_folio does; no movable pages off the LRU
  * @returns 0 or -errno
  */
-export function move_to_new_folio(
-  k: Machine,
-  dst: number,
+export function move_to_new_folio<T>(
+  c: migrate_control<T>,
   src: number,
-  mode: number,
-  attempt: migrate_attempt,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
 ): number {
-  const s = k.mem.section(src);
-  const i = src & PFN_SECTION_MASK;
   VM_BUG_ON((s.flags[i]! & PG_locked) === 0, "migrating a page that is not locked");
-  const owner = k.mem.owners[s.mapping[i]!];
-  if (owner === undefined || owner.is_anon) return migrate_folio(k, null, dst, src, mode, attempt);
+  const owner = c.k.mem.owners[s.mapping[i]!];
+  if (owner === undefined || owner.is_anon) return migrate_folio(c, null, src, s, i, dst, d, j);
   if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
-  const rc = migrate_folio(k, owner as address_space, dst, src, mode, attempt);
+  const rc = migrate_folio(c, owner as address_space, src, s, i, dst, d, j);
   if (rc === MIGRATEPAGE_SUCCESS) {
-    const nr = folio_nr_pages(k.mem, src);
+    const nr = nr_pages(s, i);
     for (let n = 0; n < nr; n++) s.setMapping(i + n, 0);
   }
   return rc;

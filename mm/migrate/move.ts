@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
-import { PFN_SECTION_MASK, folio_mapped, folio_nr_pages, page_test, page_zone } from "../../include/linux/mem_map.js";
-import { MIGRATEPAGE_SUCCESS, type free_page_t, type new_page_t } from "../../include/linux/migrate.js";
+import { PFN_SECTION_MASK, folio_mapped, type mem_section } from "../../include/linux/mem_map.js";
+import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import {
   MIGRATE_ASYNC,
   MIGRATE_SYNC,
@@ -9,65 +9,22 @@ import {
   MR_DEMOTION,
   MR_MEMORY_FAILURE,
 } from "../../include/linux/migrate_mode.js";
-import { page_list } from "../../include/linux/mmzone.js";
-import {
-  PG_active,
-  PG_head,
-  PG_locked,
-  PG_swapbacked,
-  PG_unevictable,
-  PG_writeback,
-} from "../../include/linux/page-flags.js";
+import type { page_list } from "../../include/linux/mmzone.js";
+import { PG_active, PG_head, PG_locked, PG_unevictable, PG_writeback } from "../../include/linux/page-flags.js";
 import { PF_MEMALLOC } from "../../include/linux/sched.js";
-import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
-import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_del } from "../../lib/pagelist.js";
 import { EAGAIN, EBUSY, ENOMEM, ENOSYS } from "../../uapi/errno.js";
 import { folio_lock } from "../filemap.js";
 import { try_to_migrate } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
-import { __mod_node_page_state } from "../vmstat.js";
-import { migrate_attempt } from "./attempt.js";
+import { mod_isolated } from "../vmstat.js";
+import type { migrate_control } from "./attempt.js";
 import { move_to_new_folio } from "./mapping.js";
 import { remove_migration_ptes } from "./ptes.js";
 
-/** One call of migrate_pages(): what it was asked for, and where pages go that it gives up. */
-export class migrate_control<T> {
-  readonly k: Machine;
-  readonly get_new_page: new_page_t<T>;
-  readonly put_new_page: free_page_t<T> | null;
-  readonly priv: T;
-  readonly mode: number;
-  readonly reason: number;
-  /** Pages given up for good. */
-  readonly ret_pages = new page_list();
-  /** Pages of THPs that were split. */
-  readonly thp_split_pages = new page_list();
-  readonly attempt: migrate_attempt;
-
-  constructor(
-    k: Machine,
-    get_new_page: new_page_t<T>,
-    put_new_page: free_page_t<T> | null,
-    priv: T,
-    mode: number,
-    reason: number,
-  ) {
-    this.k = k;
-    this.get_new_page = get_new_page;
-    this.put_new_page = put_new_page;
-    this.priv = priv;
-    this.mode = mode;
-    this.reason = reason;
-    this.attempt = new migrate_attempt(k);
-  }
-}
-
 /** Takes the source's lock, sleeping for it only in later passes. True: got it. */
-function lock_source<T>(c: migrate_control<T>, src: number, force: boolean): boolean {
+function lock_source<T>(c: migrate_control<T>, src: number, s: mem_section, i: number, force: boolean): boolean {
   const { k } = c;
-  const s = k.mem.section(src);
-  const i = src & PFN_SECTION_MASK;
   if (!(s.flags[i]! & PG_locked)) {
     s.flags[i]! |= PG_locked;
     return true;
@@ -81,10 +38,8 @@ function lock_source<T>(c: migrate_control<T>, src: number, force: boolean): boo
 }
 
 /** 0 once the source is not under writeback; otherwise the attempt's result. */
-function wait_for_writeback<T>(c: migrate_control<T>, src: number, force: boolean): number {
+function wait_for_writeback<T>(c: migrate_control<T>, src: number, s: mem_section, i: number, force: boolean): number {
   const { k } = c;
-  const s = k.mem.section(src);
-  const i = src & PFN_SECTION_MASK;
   if (!(s.flags[i]! & PG_writeback)) return 0;
   c.attempt.fails("writeback");
   if (c.mode !== MIGRATE_SYNC && c.mode !== MIGRATE_SYNC_NO_COPY) return -EBUSY;
@@ -96,17 +51,20 @@ function wait_for_writeback<T>(c: migrate_control<T>, src: number, force: boolea
 }
 
 /** Unmaps the locked source, moves it to the locked target, and maps whichever of them it is now. */
-function move_unmapped<T>(c: migrate_control<T>, src: number, dst: number): number {
+function move_unmapped<T>(
+  c: migrate_control<T>,
+  src: number,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
+): number {
   const { k } = c;
-  const s = k.mem.section(src);
-  const i = src & PFN_SECTION_MASK;
-  let page_was_mapped = false;
+  const mapped = folio_mapped(k.mem, src);
+  const page_was_mapped = mapped && s.mapping[i] !== 0;
   let rc = -EAGAIN;
-  if (s.mapping[i] !== 0 && folio_mapped(k.mem, src)) {
-    try_to_migrate(k, src, 0);
-    page_was_mapped = true;
-  }
-  if (!folio_mapped(k.mem, src)) rc = move_to_new_folio(k, dst, src, c.mode, c.attempt);
+  if (page_was_mapped ? try_to_migrate(k, src, 0) : !mapped) rc = move_to_new_folio(c, src, s, i, dst, d, j);
   else c.attempt.fails("still mapped");
   if (rc === MIGRATEPAGE_SUCCESS) {
     folio_add_lru(k, dst);
@@ -117,44 +75,42 @@ function move_unmapped<T>(c: migrate_control<T>, src: number, dst: number): numb
 }
 
 /**
- * Moves one page to a target.
+ * Moves one page to a target. Their metadata is at `s`, `i` and `d`, `j`.
  * @kernel mm/migrate.c:__unmap_and_move
  * @fidelity simplified: the anon_vma is not held: nothing else runs between unmapping and mapping again
  * @returns 0, -EAGAIN, or -EBUSY for writeback in a mode that does not wait
  */
-function __unmap_and_move<T>(c: migrate_control<T>, src: number, dst: number, force: boolean): number {
-  const { k } = c;
-  const m = k.mem;
-  const s = m.section(src);
-  const i = src & PFN_SECTION_MASK;
-  const d = m.section(dst);
-  const j = dst & PFN_SECTION_MASK;
-  if (!lock_source(c, src, force)) return -EAGAIN;
-  let rc = wait_for_writeback(c, src, force);
+function __unmap_and_move<T>(
+  c: migrate_control<T>,
+  src: number,
+  s: mem_section,
+  i: number,
+  dst: number,
+  d: mem_section,
+  j: number,
+  force: boolean,
+): number {
+  if (!lock_source(c, src, s, i, force)) return -EAGAIN;
+  let rc = wait_for_writeback(c, src, s, i, force);
   if (rc === 0) {
     if (d.flags[j]! & PG_locked) {
       c.attempt.fails("target lock");
       rc = -EAGAIN;
     } else {
       d.flags[j]! |= PG_locked;
-      rc = move_unmapped(c, src, dst);
+      rc = move_unmapped(c, src, s, i, dst, d, j);
       d.flags[j]! &= ~PG_locked;
     }
   }
   s.flags[i]! &= ~PG_locked;
-  if (rc === MIGRATEPAGE_SUCCESS) put_page(k, dst);
+  if (rc === MIGRATEPAGE_SUCCESS) put_page(c.k, dst);
   return rc;
 }
 
 /** Lets go of a source that has been moved, or was the isolation's own already. */
 function source_done<T>(c: migrate_control<T>, src: number): void {
-  const { k } = c;
-  const file = !(k.mem.section(src).flags[src & PFN_SECTION_MASK]! & PG_swapbacked);
-  if (c.reason !== MR_DEMOTION) {
-    const node = k.nodes[page_zone(k.mem, src).node]!;
-    __mod_node_page_state(node, file ? NR_ISOLATED_FILE : NR_ISOLATED_ANON, -folio_nr_pages(k.mem, src));
-  }
-  if (c.reason !== MR_MEMORY_FAILURE) put_page(k, src);
+  if (c.reason !== MR_DEMOTION) mod_isolated(c.k, src, -1);
+  if (c.reason !== MR_MEMORY_FAILURE) put_page(c.k, src);
 }
 
 /**
@@ -186,8 +142,10 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
     c.attempt.no_target(k);
     return -ENOMEM;
   }
-  if (!page_test(m, dst, PG_head)) m.section(dst).setPrivate(dst & PFN_SECTION_MASK, 0);
-  const rc = __unmap_and_move(c, src, dst, force);
+  const d = m.section(dst);
+  const j = dst & PFN_SECTION_MASK;
+  if (!(d.flags[j]! & PG_head)) d.setPrivate(j, 0);
+  const rc = __unmap_and_move(c, src, s, i, dst, d, j, force);
   if (rc !== -EAGAIN) list_del(m, from, src);
   if (rc === MIGRATEPAGE_SUCCESS) {
     source_done(c, src);

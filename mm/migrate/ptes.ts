@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Migration entries in page tables: waiting for them, and turning them back (mm/migrate.c: remove_migration_ptes). */
 import { would_wait } from "../../include/linux/bug.js";
-import { compound_head, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
   SWP_EXCLUSIVE,
@@ -16,7 +16,7 @@ import {
   type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
-import { PG_dirty } from "../../include/linux/page-flags.js";
+import { PG_dirty, PG_tail } from "../../include/linux/page-flags.js";
 import { RMAP_EXCLUSIVE, RMAP_NONE } from "../../include/linux/rmap.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
@@ -51,7 +51,7 @@ function remove_migration_pte(
   const entry = table.flags[i]!;
   const s = k.mem.section(dst);
   const j = dst & PFN_SECTION_MASK;
-  const head = compound_head(k.mem, dst) & PFN_SECTION_MASK;
+  const head = s.flags[j]! & PG_tail ? s.private_[j]! & PFN_SECTION_MASK : j;
   s.addRefs(head, 1);
   const pte = restored_pte(vma, entry, (s.flags[head]! & PG_dirty) !== 0);
   if (k.mem.owners[s.mapping[j]!]?.is_anon === true) {

@@ -137,7 +137,7 @@ function migrate_pte(k: Machine, page: number, vma: vm_area_struct, t: pte_table
   const s = k.mem.section(page);
   const i = page & PFN_SECTION_MASK;
   const pteval = t.flags[ptei]!;
-  const anon = PageAnon(k.mem, page);
+  const anon = k.mem.owners[s.mapping[i]!]?.is_anon === true;
   const exclusive = anon && (s.flags[i]! & PG_anon_exclusive) !== 0;
   pte_clear(t, ptei);
   if (pteval & _PAGE_DIRTY) s.flags[compound_head(k.mem, page) & PFN_SECTION_MASK]! |= PG_dirty;
