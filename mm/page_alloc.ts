@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The page allocator's front: requests, zones, fast path (mm/page_alloc.c). The rest is in mm/page_alloc/. */
-import { VM_BUG_ON } from "../include/linux/bug.js";
+import { KernelBug, VM_BUG_ON } from "../include/linux/bug.js";
 import {
   ALLOC_CMA,
   ALLOC_HIGHATOMIC,
@@ -188,7 +188,7 @@ export function alloc_page_vma(k: Machine, gfp: number, vma: policy_vma, addr: n
 export function __free_pages(k: Machine, pfn: number, order: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  VM_BUG_ON(s.refcount[i]! <= 0, `page ${pfn} is freed with ${s.refcount[i]!} references`);
+  if (s.refcount[i]! <= 0) throw new KernelBug(`page ${pfn} is freed with ${s.refcount[i]!} references`);
   const head = (s.flags[i]! & PG_head) !== 0;
   if (s.addRefs(i, -1) === 0) free_the_page(k, pfn, order);
   else if (!head) while (order-- > 0) free_the_page(k, pfn + (1 << order), order);

@@ -58,10 +58,9 @@ function free_tail_pages(k: Machine, pfn: number, order: number, compound: boole
   for (let p = pfn + 1; p < pfn + (1 << order); p++) {
     const i = p & PFN_SECTION_MASK;
     if (compound) {
-      VM_BUG_ON(
-        (s.flags[i]! & PG_tail) === 0 || s.private_[i] !== pfn,
-        `page ${p} is freed, but not as a tail of ${pfn}`,
-      );
+      if ((s.flags[i]! & PG_tail) === 0 || s.private_[i] !== pfn) {
+        throw new KernelBug(`page ${p} is freed, but not as a tail of ${pfn}`);
+      }
       s.flags[i]! &= ~PG_tail;
     }
     if (s.mapcount[i] !== 0 || s.refcount[i] !== 0 || s.flags[i]! & (PAGE_FLAGS_CHECK_AT_FREE | PG_buddy | PG_pcp)) {
@@ -83,7 +82,7 @@ export function free_pages_prepare(k: Machine, pfn: number, order: number): void
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const flags = s.flags[i]!;
-  VM_BUG_ON((flags & PG_tail) !== 0, `page ${pfn} is freed, but is the tail of a compound page`);
+  if (flags & PG_tail) throw new KernelBug(`page ${pfn} is freed, but is the tail of a compound page`);
   if (flags & PG_mlocked) {
     const nr = 1 << order;
     s.flags[i] = flags & ~PG_mlocked;
