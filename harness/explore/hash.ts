@@ -5,7 +5,12 @@ import type { Machine } from "../../include/machine.js";
 
 /** FNV-1a, 32 bits at a time. */
 export class Digest {
-  value = 0x811c9dc5;
+  value: number;
+
+  /** @param value of a digest that is gone on with */
+  constructor(value = 0x811c9dc5) {
+    this.value = value;
+  }
 
   add(n: number): void {
     this.value = Math.imul(this.value ^ (n | 0), 0x01000193) ^ (this.value >>> 15);

@@ -38,23 +38,42 @@ async function jobsOf(variants: readonly ChosenVariant[], setups: readonly strin
   return jobs;
 }
 
+/** Jobs from here on, up to there, that a worker has before it. */
+interface Share {
+  next: number;
+  end: number;
+}
+
+/** A worker's next job, by number: neighbours, of which each makes the next cheaper; then the far end of another's. */
+function nextJob(own: Share, all: readonly Share[]): number | undefined {
+  if (own.next < own.end) return own.next++;
+  const most = all.reduce((a, b) => (b.end - b.next > a.end - a.next ? b : a));
+  return most.next < most.end ? --most.end : undefined;
+}
+
 async function runJobs(jobs: readonly Job[], workers: number): Promise<Done[]> {
   const count = Math.max(1, Math.min(workers, availableParallelism(), jobs.length));
-  const pool = new Workers(new URL("./worker.js", import.meta.url), count);
+  const bound = (n: number): number => Math.floor((n * jobs.length) / count);
+  const shares = Array.from({ length: count }, (_, n): Share => ({ next: bound(n), end: bound(n + 1) }));
   const progress = new Progress(false, process.stderr, "calls");
+  const tallies: (Tally | null)[] = [];
   let ended = 0;
-  try {
-    const tallies = await Promise.all(
-      jobs.map(async (job) => {
-        const tally = await pool.run<Tally | null>("runJob", job);
+  const work = async (share: Share): Promise<void> => {
+    const worker = new Workers(new URL("./worker.js", import.meta.url), 1, count > 1);
+    try {
+      for (let n = nextJob(share, shares); n !== undefined; n = nextJob(share, shares)) {
+        tallies[n] = await worker.run<Tally | null>("runJob", jobs[n]!);
         progress.sweep(++ended, jobs.length);
-        return tally;
-      }),
-    );
+      }
+    } finally {
+      await worker.end();
+    }
+  };
+  try {
+    await Promise.all(shares.map(work));
     return jobs.flatMap((job, i) => (tallies[i] == null ? [] : [{ job, tally: tallies[i] }]));
   } finally {
     progress.stop();
-    await pool.end();
   }
 }
 
@@ -71,7 +90,7 @@ async function runOne(variants: readonly ChosenVariant[], s: Schedule): Promise<
   let status = 0;
   for (const { name, spec } of variants) {
     const kernel = await importKernel((await buildVariant(spec)).dir);
-    const run = play(new World(kernel, findSetup(s.setup)!, s.advised), findCall(s.first)!, s.injections, new Set());
+    const run = play(new World(kernel, findSetup(s.setup)!, s.advised), findCall(s.first)!, s.injections);
     if (run.unmet !== undefined) {
       const what = `on ${name}, yield point ${String(run.unmet)} is not met`;
       throw new UserError("--schedule", what, `there are ${String(run.met.length)}, from 0`);

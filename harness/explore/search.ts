@@ -4,7 +4,7 @@ import { CALLS, type Call, findCall } from "./calls.js";
 import { signatureOf } from "./findings.js";
 import { play } from "./play.js";
 import { findSetup, type Setup } from "./setups.js";
-import { type Found, type Injection, type Job, type Run, type Tally, waitKey } from "./types.js";
+import { type Found, type Injection, type Job, type Prefix, type Run, type Tally, waitKey } from "./types.js";
 import type { World } from "./world.js";
 
 /** Does the call make sense in the set-up? */
@@ -12,10 +12,10 @@ export function fits(call: Call, setup: Setup): boolean {
   return call.needs === undefined || setup.has.includes(call.needs);
 }
 
-/** A schedule to run, and the digests of the run that it continues. */
+/** A schedule to run, and the run that it continues. */
 interface Step {
   readonly injections: readonly Injection[];
-  readonly prefix: Run["digests"];
+  readonly prefix?: Prefix;
 }
 
 class Search {
@@ -42,27 +42,36 @@ class Search {
   }
 
   all(): Tally {
-    let level: Step[] = [{ injections: [], prefix: [] }];
-    for (let depth = 0; level.length > 0; depth++) {
+    let level: Step[] = [{ injections: [] }];
+    while (level.length > 0) {
       const next: Step[] = [];
       for (const step of level) {
         const run = this.one(step);
-        if (run.outcome === "done" && depth < this.job.depth) next.push(...this.continuations(run, step.injections));
+        if (run.outcome === "done" && !this.final(step.injections))
+          next.push(...this.continuations(run, step.injections));
       }
       level = next;
     }
     return { ...this.counts, pairs: this.pairs.size, points: [...this.points].sort(), found: [...this.found.values()] };
   }
 
+  /** Is it as long as they get? */
+  private final({ length }: readonly Injection[]): boolean {
+    return length === this.job.depth;
+  }
+
   private one({ injections, prefix }: Step): Run {
-    const run = play(this.world, this.first, injections, this.seen, prefix);
+    const final = this.final(injections);
+    const options = { seen: this.seen, final, ...(prefix === undefined ? {} : { prefix }) };
+    const run = play(this.world, this.first, injections, options);
     this.counts.schedules++;
+    const last = injections.at(-1);
     if (run.waits !== undefined) this.waits.add(run.waits);
     if (run.outcome === "blocked") this.counts.blocked++;
-    else for (const { call } of injections.slice(-1)) this.pairs.add(call);
+    else if (last !== undefined) this.pairs.add(last.call);
     if (run.outcome === "edge") this.counts.edge++;
     if (run.outcome === "same") this.counts.same++;
-    for (const { name } of run.met) this.points.add(name);
+    for (const name of run.points) this.points.add(name);
     if (run.wrong !== null) this.note(run, injections);
     return run;
   }
@@ -89,7 +98,7 @@ class Search {
       this.continued.add(key);
       for (const { name, by } of this.others) {
         if (!this.waits.has(waitKey(name, locks[by])))
-          next.push({ injections: [...injections, { at, call: name }], prefix: run.digests });
+          next.push({ injections: [...injections, { at, call: name }], prefix: run });
         else {
           this.counts.schedules++;
           this.counts.blocked++;

@@ -40,6 +40,8 @@ export interface Met {
   /** Name of the point, and the state in which it was left: equal keys, equal futures. */
   readonly name: string;
   readonly key: string;
+  /** Of the key: what the call that met it has met so far, this point included. */
+  readonly past: number;
   /** How mmap_lock of the threads' address space, and of the other process's, was left. */
   readonly locks: Readonly<Record<"thread" | "process", string>>;
 }
@@ -52,7 +54,10 @@ export type Outcome = "done" | "blocked" | "edge" | "wrong" | "same";
 
 export interface Run {
   readonly outcome: Outcome;
+  /** Points at which others may be started next. */
   readonly met: readonly Met[];
+  /** Names of all. */
+  readonly points: ReadonlySet<string>;
   readonly wrong: Wrong | null;
   readonly events: readonly Event[];
   /** Yield point of an injected call that did not get its turn. */
@@ -62,6 +67,9 @@ export interface Run {
   /** A call that waits for mmap_lock before it has done anything, and how the lock was: {@link waitKey}. */
   readonly waits?: string;
 }
+
+/** What a run is told of one that is the same up to its last call. */
+export type Prefix = Pick<Run, "met" | "digests">;
 
 /** Says that this call waits where its mmap_lock is so: whatever else is the case, it does nothing before. */
 export function waitKey(call: string, locks: string): string {

@@ -50,6 +50,8 @@ export class World {
   /** Threads of the process that maps the memory, and of the one that shares its file. */
   readonly threads: task_struct[];
   processes: task_struct[] = [];
+  /** States at rest in which nothing is broken. */
+  readonly sound = new Set<string>();
   private readonly snapshot: Snapshot;
 
   constructor(kernel: KernelModule, setup: Setup, advised: boolean) {

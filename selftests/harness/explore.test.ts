@@ -20,7 +20,7 @@ describe("explorer", () => {
 
   function run(kernel: KernelModule, text: string): Run {
     const s = parseSchedule(text, "");
-    return play(new World(kernel, findSetup(s.setup)!, s.advised), findCall(s.first)!, s.injections, new Set());
+    return play(new World(kernel, findSetup(s.setup)!, s.advised), findCall(s.first)!, s.injections);
   }
 
   /** All that others can do while `first` sleeps, one call deep. */
