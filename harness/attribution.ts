@@ -9,10 +9,16 @@ function callWords({ nr, name, pid }: KernelCall): string {
   return name === "" ? `call ${String(nr)}` : `call ${String(nr)}, ${name} of task ${String(pid)}`;
 }
 
+/** How a holder that is not one since its call has to do with it. */
+const TO_CALL: Readonly<Partial<Record<PageHolder["kind"], string>>> = {
+  "failing allocation": " in ",
+  "sleeping call": ": ",
+};
+
 /** "LRU batch (CPU 1, activate) since call 9, madvise of task 1" */
 export function holderWords(h: PageHolder): string {
   const where = h.detail === "" ? "" : ` (${h.detail})`;
-  const since = h.call === null ? "" : `${h.kind === "failing allocation" ? " in" : " since"} ${callWords(h.call)}`;
+  const since = h.call === null ? "" : `${TO_CALL[h.kind] ?? " since "}${callWords(h.call)}`;
   return `${h.kind}${where}${since}`;
 }
 

@@ -43,6 +43,7 @@ export type PageHolderKind =
   | "isolation"
   | "CMA allocation"
   | "failing allocation"
+  | "sleeping call"
   | "unknown";
 
 /** One of those who hold a page. */
@@ -186,10 +187,12 @@ function pins(k: Machine, pfn: number, left: number): PageHolder[] {
   return holders;
 }
 
-/** Entries into the kernel that sleep while another runs: one of them has what nobody else accounts for. */
-function sleepers(k: Machine): string {
+/** What nobody else accounts for: a call has it that sleeps while another runs. Named, where there is but one. */
+function sleepers(k: Machine, refs: number): PageHolder {
   const calls = k.calls.waiting.map((nr) => k.calls.find(nr)!);
-  return calls.map(({ nr, name, pid }) => `call ${String(nr)}, ${name} of task ${String(pid)}, sleeps`).join("; ");
+  if (calls.length === 1) return { kind: "sleeping call", refs, expected: false, detail: "", call: calls[0]! };
+  const each = calls.map(({ nr, name, pid }) => `call ${String(nr)}, ${name} of task ${String(pid)}, sleeps`);
+  return { kind: "unknown", refs, expected: false, detail: each.join("; "), call: null };
 }
 
 /**
@@ -207,7 +210,7 @@ export function pageHolders(k: Machine, pfn: number, isolated = false): PageHold
   const count = page_ref_count(k.mem, pfn);
   holders.push(...pins(k, pfn, count - refsOf(holders)));
   const left = count - refsOf(holders);
-  if (left > 0) holders.push({ kind: "unknown", refs: left, expected: false, detail: sleepers(k), call: null });
+  if (left > 0) holders.push(sleepers(k, left));
   return holders;
 }
 

@@ -123,6 +123,30 @@ describe("pin attribution: at which call the reference came", () => {
     t.as(child, () => t.sys.exit(0));
   });
 
+  TEST_F(guest, "a call that sleeps: the pin of another process, which has isolated the pages", (t) => {
+    const child = t.fork();
+    const container = t.as(child, () => openContainer(t));
+    const made: number[] = [];
+    const seen: pin_failure[] = [];
+    t.k.hooks.yieldPoint = (point, { round }) => {
+      if (point === "migrate_pages" && made.push(t.k.calls.made) === 1) {
+        t.as(child, () => mapDma(t, container, 0, PAGES));
+      }
+      if (point !== "__gup_longterm_locked" || round !== 5) return undefined;
+      t.kernel.pinStuck(t.k, "not isolated", t.kernel.pin_report_of(t.k).not_isolated);
+      seen.push(failure(t));
+      throw new Error("goes round for ever");
+    };
+    expect(() => mapDma(t, t.self, 0, PAGES)).to.throw("goes round for ever");
+    expect(seen.map(culprits)).to.deep.equal([
+      [{ kind: "sleeping call", refs: 1, expected: false, detail: "", call: { nr: made[0], name: "ioctl", pid: 1 } }],
+    ]);
+    expect(attributionWords(seen[0]!)).to.include(
+      `; by sleeping call: call ${String(made[0])}, ioctl of task 1; given up`,
+    );
+    t.drop();
+  });
+
   TEST_F(guest, "another long-term pin: the mapping that made it", (t) => {
     expect(mapDma(t, t.self, 0, PAGES)).to.equal(0);
     const { made } = t.k.calls;
