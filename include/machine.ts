@@ -83,6 +83,10 @@ export interface Arch {
   readonly arch_validate_flags?: (flags: vm_flags_t) => boolean;
   /** Flags that the architecture adds to a mapping, by its MAP_ flags and whether shmem backs it. @kernel arch_calc_vm_flag_bits */
   readonly arch_calc_vm_flag_bits?: (map_flags: number, shmem: boolean) => vm_flags_t;
+  /** CONFIG_THP_SWAP: clusters of a swap area are as large as a huge page … */
+  readonly THP_SWAP?: boolean;
+  /** … which all the same does not go to one whole. @kernel arch_thp_swp_supported */
+  readonly no_thp_swp?: boolean;
   /** It has huge pages but no migration entries for them: CONFIG_ARCH_ENABLE_THP_MIGRATION is not set. */
   readonly no_thp_migration?: boolean;
   /** Does its uapi/asm/mman.h take the numbers of asm-generic/mman-common.h? */

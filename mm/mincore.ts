@@ -22,7 +22,7 @@ import { pmd_huge, pte_index, pte_none, pte_offset, pte_present } from "./pgtabl
 function mincore_swap(k: Machine, entry: swp_entry_t): number {
   if (non_swap_entry(entry)) return 0;
   const pfn = swap_cache_peek(k, entry);
-  return pfn !== 0 && page_test(k.mem, pfn, PG_uptodate) ? 1 : 0;
+  return pfn !== 0 && page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate) ? 1 : 0;
 }
 
 /** Is a page of the file cached and ready? @kernel mm/mincore.c:mincore_page */

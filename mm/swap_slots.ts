@@ -56,11 +56,16 @@ export function free_swap_slot(k: Machine, entry: swp_entry_t): void {
 }
 
 /**
- * A slot for a page, which the swap cache has from now on; 0 where swap is full.
+ * A slot for a page, or for a huge one (`nr` pages) as many in a row, which the swap cache has from now on.
  * @kernel mm/swap_slots.c:folio_alloc_swap
- * @fidelity mirrored (order 0, no memory control groups)
+ * @fidelity mirrored (no memory control groups)
+ * @returns the entry of the first; 0 where swap is full, has no cluster free, or takes no huge pages
  */
-export function folio_alloc_swap(k: Machine): swp_entry_t {
+export function folio_alloc_swap(k: Machine, nr: number): swp_entry_t {
+  if (nr > 1) {
+    if (k.arch.THP_SWAP !== true || k.arch.no_thp_swp === true) return 0;
+    return get_swap_pages(k, 1, nr)[0] ?? 0;
+  }
   if (check_cache_active(k)) {
     const st = swap_state_of(k);
     const cache = st.swp_slots[k.cpu]!;

@@ -2,7 +2,16 @@
 /** The swap cache, and reading pages of it ahead (mm/swap_state.c). */
 import { VM_BUG_ON } from "../include/linux/bug.js";
 import { __GFP_HIGH, __GFP_NOMEMALLOC, __GFP_NOWARN } from "../include/linux/gfp.js";
-import { folio_mapped, page_test, page_zone, PFN_SECTION_MASK, swap_entry_of } from "../include/linux/mem_map.js";
+import {
+  compound_head,
+  folio_mapped,
+  folio_nr_pages,
+  page_test,
+  page_zone,
+  PFN_SECTION_MASK,
+  set_swap_entry,
+  swap_entry_of,
+} from "../include/linux/mem_map.js";
 import { _PAGE_SWP, type policy_vma, type pte_table, type vm_area_struct } from "../include/linux/mm_types.js";
 import {
   PG_dirty,
@@ -37,7 +46,7 @@ function space_of(k: Machine, entry: swp_entry_t): swap_address_space {
   return swap_state_of(k).swap_info[swp_type(entry)]!.spaces[swp_offset(entry) >>> SWAP_ADDRESS_SPACE_SHIFT]!;
 }
 
-/** The swap cache's page of a slot, without a reference; 0 for none. */
+/** The swap cache's page of a slot (of a huge one the part that is there), without a reference; 0 for none. */
 export function swap_cache_peek(k: Machine, entry: swp_entry_t): number {
   return get_swap_device(k, entry) === undefined ? 0 : space_of(k, entry).i_pages.load(swp_offset(entry));
 }
@@ -56,9 +65,10 @@ function mod_swap_cache(k: Machine, pfn: number, n: number): void {
 }
 
 /**
- * Puts a locked page into the swap cache, which takes a reference. 0, or -ENOMEM where the index needs a node.
+ * Puts a locked page, or a huge one in `entry` and the slots behind it, into the swap cache, which takes a reference of
+ * each of its pages. 0, or -ENOMEM where the index needs a node.
  * @kernel mm/swap_state.c:add_to_swap_cache
- * @fidelity mirrored (order 0, no shadow entries)
+ * @fidelity mirrored (no shadow entries)
  */
 export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, gfp: number): number {
   const s = k.mem.section(pfn);
@@ -68,45 +78,55 @@ export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, g
     "add_to_swap_cache",
   );
   const space = space_of(k, entry);
+  const nr = folio_nr_pages(k.mem, pfn);
+  const offset = swp_offset(entry);
   const before = space.i_pages.nodes;
-  space.i_pages.store(swp_offset(entry), pfn);
+  for (let n = 0; n < nr; n++) space.i_pages.store(offset + n, pfn + n);
   const more = space.i_pages.nodes - before;
   if (more > 0 && !radix_tree_node_alloc(k, more, gfp)) {
-    space.i_pages.erase(swp_offset(entry));
+    for (let n = 0; n < nr; n++) space.i_pages.erase(offset + n);
     return -ENOMEM;
   }
-  s.addRefs(i, 1);
+  s.addRefs(i, nr);
   s.flags[i]! |= PG_swapcache;
-  s.setPrivate(i, entry);
-  space.nrpages++;
-  mod_swap_cache(k, pfn, 1);
+  set_swap_entry(k.mem, pfn, entry);
+  space.nrpages += nr;
+  mod_swap_cache(k, pfn, nr);
   return 0;
 }
 
-/** Puts another page in the place of one that moves there. @kernel mm/migrate.c:folio_migrate_mapping (swap cache) */
+/**
+ * Puts another page, or huge page, in the place of one that moves there.
+ * @kernel mm/migrate.c:folio_migrate_mapping (swap cache)
+ * @fidelity as 6.1.192: tails of a huge page have their slots (those of v6.1 forget them)
+ */
 export function replace_in_swap_cache(k: Machine, newfolio: number, folio: number): void {
   const entry = swap_entry_of(k.mem, folio);
-  const d = k.mem.section(newfolio);
-  d.flags[newfolio & PFN_SECTION_MASK]! |= PG_swapcache;
-  d.setPrivate(newfolio & PFN_SECTION_MASK, entry);
-  space_of(k, entry).i_pages.store(swp_offset(entry), newfolio);
+  k.mem.section(newfolio).flags[newfolio & PFN_SECTION_MASK]! |= PG_swapcache;
+  set_swap_entry(k.mem, newfolio, entry);
+  const { i_pages } = space_of(k, entry);
+  for (let n = 0; n < folio_nr_pages(k.mem, folio); n++) i_pages.store(swp_offset(entry) + n, newfolio + n);
 }
 
-/** Takes a page out of the swap cache; the caller has the cache's reference now. @kernel mm/swap_state.c:__delete_from_swap_cache */
+/** Takes a page out of the swap cache; the caller has the cache's references now. @kernel mm/swap_state.c:__delete_from_swap_cache */
 export function __delete_from_swap_cache(k: Machine, pfn: number): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
-  const entry = s.private_[i]!;
+  const entry = swap_entry_of(k.mem, pfn);
+  const nr = folio_nr_pages(k.mem, pfn);
   const kept = s.flags[i]! & (PG_locked | PG_swapcache | PG_writeback);
   VM_BUG_ON(kept !== (PG_locked | PG_swapcache), "__delete_from_swap_cache");
   const space = space_of(k, entry);
   const before = space.i_pages.nodes;
-  VM_BUG_ON(space.i_pages.erase(swp_offset(entry)) !== pfn, "page is not at its place in the swap cache");
+  for (let n = 0; n < nr; n++) {
+    const there = space.i_pages.erase(swp_offset(entry) + n);
+    VM_BUG_ON(there !== pfn + n, "page is not at its place in the swap cache");
+  }
   if (space.i_pages.nodes < before) radix_tree_node_free(k, before - space.i_pages.nodes);
-  s.setPrivate(i, 0);
+  set_swap_entry(k.mem, pfn, null);
   s.flags[i]! &= ~PG_swapcache;
-  space.nrpages--;
-  mod_swap_cache(k, pfn, -1);
+  space.nrpages -= nr;
+  mod_swap_cache(k, pfn, -nr);
 }
 
 /**
@@ -116,30 +136,33 @@ export function __delete_from_swap_cache(k: Machine, pfn: number): void {
  */
 export function delete_from_swap_cache(k: Machine, pfn: number): void {
   const entry = swap_entry_of(k.mem, pfn);
+  const nr = folio_nr_pages(k.mem, pfn);
   __delete_from_swap_cache(k, pfn);
-  put_swap_folio(k, entry);
-  k.mem.section(pfn).addRefs(pfn & PFN_SECTION_MASK, -1);
+  put_swap_folio(k, entry, nr);
+  k.mem.section(pfn).addRefs(pfn & PFN_SECTION_MASK, -nr);
 }
 
 /**
- * Gives a locked anonymous page a slot and puts it into the swap cache, dirty. False where swap is full or there is no
- * memory for the index.
+ * Gives a locked anonymous page a slot, or a huge one a cluster, and puts it into the swap cache, dirty. False where swap
+ * is full or has no cluster free, or there is no memory for the index.
  * @kernel mm/swap_state.c:add_to_swap
- * @fidelity mirrored (order 0)
+ * @fidelity mirrored
  */
 export function add_to_swap(k: Machine, pfn: number): boolean {
-  const entry = folio_alloc_swap(k);
+  const nr = folio_nr_pages(k.mem, pfn);
+  const entry = folio_alloc_swap(k, nr);
   if (entry === 0) return false;
   if (add_to_swap_cache(k, pfn, entry, __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN) !== 0) {
-    put_swap_folio(k, entry);
+    put_swap_folio(k, entry, nr);
     return false;
   }
   k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_dirty;
   return true;
 }
 
-/** Takes a page out of the swap cache if nothing else needs it there. @kernel mm/swap_state.c:free_swap_cache @fidelity mirrored */
-export function free_swap_cache(k: Machine, pfn: number): void {
+/** Takes a page, or the huge page that it is part of, out of the swap cache if nothing else needs it there. @kernel mm/swap_state.c:free_swap_cache @fidelity mirrored */
+export function free_swap_cache(k: Machine, page: number): void {
+  const pfn = compound_head(k.mem, page);
   if (!page_test(k.mem, pfn, PG_swapcache) || folio_mapped(k.mem, pfn) || !folio_trylock(k, pfn)) return;
   folio_free_swap(k, pfn);
   folio_unlock(k, pfn);
@@ -177,7 +200,7 @@ export function swap_cache_get_folio(k: Machine, entry: swp_entry_t, vma: vm_are
   if (pfn === 0) return 0;
   const st = swap_state_of(k);
   const s = k.mem.section(pfn);
-  const i = pfn & PFN_SECTION_MASK;
+  const i = compound_head(k.mem, pfn) & PFN_SECTION_MASK;
   const readahead = (s.flags[i]! & PG_readahead) !== 0;
   s.flags[i]! &= ~PG_readahead;
   const vma_ra = swap_use_vma_readahead(k);
@@ -221,7 +244,7 @@ function __read_swap_cache_async(
   }
   k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_locked | PG_swapbacked;
   if (add_to_swap_cache(k, pfn, entry, gfp_mask & GFP_RECLAIM_MASK) !== 0) {
-    put_swap_folio(k, entry);
+    put_swap_folio(k, entry, 1);
     folio_unlock(k, pfn);
     put_page(k, pfn);
     return 0;

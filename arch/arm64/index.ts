@@ -16,6 +16,7 @@ export const arm64: Arch = {
   VM_ARCH_CLEAR: VM_ARCH_1,
   smapsNames: { 24: "bt", 37: "ui" },
   TASK_SIZE: 2 ** 48,
+  THP_SWAP: true,
   genericMman: true,
 };
 
@@ -23,6 +24,7 @@ export const arm64: Arch = {
 export const arm64_mte: Arch = {
   ...arm64,
   name: "arm64-mte",
+  no_thp_swp: true,
   smapsNames: { 24: "bt", 32: "mt", 33: "", 37: "ui" },
   arch_validate_flags: (flags: vm_flags_t) => !vm_flags_test(flags, VM_MTE) || vm_flags_test(flags, VM_MTE_ALLOWED),
   arch_calc_vm_flag_bits: (map_flags: number, shmem: boolean) =>

@@ -11,5 +11,6 @@ export const riscv64: Arch = {
   VM_ARCH_CLEAR: vm_flags(0),
   smapsNames: { 24: "ar" },
   TASK_SIZE: 2 ** 47,
+  THP_SWAP: true,
   genericMman: true,
 };

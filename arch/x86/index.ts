@@ -15,6 +15,7 @@ export const x86_64: Arch = {
   VM_ARCH_CLEAR: vm_flags_or(VM_HIGH_ARCH_0, VM_HIGH_ARCH_1, VM_HIGH_ARCH_2, VM_HIGH_ARCH_3),
   smapsNames: { 24: "ar", 32: "", 33: "", 34: "", 35: "", 37: "ui" },
   TASK_SIZE: 2 ** 47 - PAGE_SIZE,
+  THP_SWAP: true,
   genericMman: true,
 };
 

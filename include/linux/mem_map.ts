@@ -2,7 +2,7 @@
 /** struct page, taken apart: one typed array a field, indexed by page frame, allocated by section when first touched. */
 import type { BufferPool } from "../../lib/buffer_pool.js";
 import type { zone } from "./mmzone.js";
-import { pageblock_nr_pages, pageblock_order } from "./mmzone.js";
+import { NULL_PFN, pageblock_nr_pages, pageblock_order } from "./mmzone.js";
 import { PG_double_map, PG_head, PG_tail } from "./page-flags.js";
 
 export const PFN_SECTION_SHIFT = 12;
@@ -324,7 +324,23 @@ export function PageAnon(m: mem_map, pfn: number): boolean {
   return page_owner_of(m, pfn)?.is_anon === true;
 }
 
-/** The slot that a page of the swap cache has. @kernel include/linux/swap.h:folio_swap_entry */
+/**
+ * The slot that a page of the swap cache has. The pages of a huge one have 512 in a row, of which a link of its second
+ * tail, which is on no list, keeps the first.
+ * @kernel include/linux/swap.h:folio_swap_entry
+ */
 export function swap_entry_of(m: mem_map, pfn: number): number {
-  return m.section(pfn).private_[pfn & PFN_SECTION_MASK]!;
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (!(s.flags[i]! & (PG_head | PG_tail))) return s.private_[i]!;
+  const head = compound_head(m, pfn);
+  return s.nextOf((head + 2) & PFN_SECTION_MASK, 0) + (pfn - head);
+}
+
+/** @kernel include/linux/swap.h:folio_set_swap_entry; null: none any more */
+export function set_swap_entry(m: mem_map, pfn: number, entry: number | null): void {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  if (s.flags[i]! & PG_head) s.setNext((pfn + 2) & PFN_SECTION_MASK, 0, entry ?? NULL_PFN);
+  else s.setPrivate(i, entry ?? 0);
 }

@@ -2,6 +2,7 @@
 /** Swap areas and what is kept of them (include/linux/swap.h, swap_slots.h). */
 import type { xarray } from "../../lib/xarray.js";
 import { subsys_state } from "./subsys.js";
+import { HPAGE_PMD_NR } from "./types.js";
 import type { Machine } from "../machine.js";
 import type { file } from "./fs.js";
 
@@ -28,8 +29,10 @@ export const SWAP_MAP_BAD = 0x3fff;
 /** A shmem file has it: once, whatever the count. */
 export const SWAP_MAP_SHMEM = 0x3ffe;
 export const SWAP_MAP_MAX = 0x3ffd;
-/** Slots that are given out one after the other. */
-export const SWAPFILE_CLUSTER = 256;
+/** Slots that are given out one after the other: those of a huge page where such go to swap whole. */
+export function SWAPFILE_CLUSTER(k: Machine): number {
+  return k.arch.THP_SWAP === true ? HPAGE_PMD_NR : 256;
+}
 export const SWAP_CLUSTER_MAX = 32;
 /** Each so many slots have a swap cache of their own. */
 export const SWAP_ADDRESS_SPACE_SHIFT = 14;
@@ -43,8 +46,12 @@ export interface swap_address_space {
 
 /** Solid-state areas: the clusters of the area, and the one each CPU allocates from (-1: none). */
 export interface swap_clusters {
+  /** Slots that a cluster has. */
+  readonly size: number;
   /** Slots in use in each cluster. */
   readonly count: Uint16Array;
+  /** Clusters that one huge page has whole. @kernel CLUSTER_FLAG_HUGE */
+  readonly huge: Uint8Array;
   /** Clusters without any, first to be taken first. */
   free: number[];
   /** By CPU: its cluster, the next slot in it, and where its next scan begins. */

@@ -177,6 +177,7 @@ export const THP_SCAN_EXCEED_SWAP_PTE = 86;
 export const THP_SCAN_EXCEED_SHARED_PTE = 87;
 export const THP_ZERO_PAGE_ALLOC = 89;
 export const THP_ZERO_PAGE_ALLOC_FAILED = 90;
+export const THP_SWPOUT = 91;
 export const THP_SWPOUT_FALLBACK = 92;
 export const SWAP_RA = 93;
 export const SWAP_RA_HIT = 94;

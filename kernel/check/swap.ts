@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Swap: what swap_map says of each slot, against everything that has one; the swap cache; the counts of free slots. */
-import { PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, page_test, swap_entry_of } from "../../include/linux/mem_map.js";
 import { PG_swapcache } from "../../include/linux/page-flags.js";
 import {
   SWAP_HAS_CACHE,
   SWAP_MAP_SHMEM,
-  SWAPFILE_CLUSTER,
   SWP_USED,
   SWP_WRITEOK,
   type swap_info_struct,
@@ -25,9 +24,8 @@ function cachedPages(k: Machine, ledger: Ledger, bad: Complaints, si: swap_info_
     space.i_pages.forEach(0, si.max, (offset, pfn) => {
       pages.set(offset, pfn);
       ledger.ref(pfn);
-      const s = k.mem.section(pfn);
-      const i = pfn & PFN_SECTION_MASK;
-      const named = (s.flags[i]! & PG_swapcache) !== 0 && s.private_[i] === swp_entry(si.type, offset);
+      const flagged = page_test(k.mem, compound_head(k.mem, pfn), PG_swapcache);
+      const named = flagged && swap_entry_of(k.mem, pfn) === swp_entry(si.type, offset);
       bad.unless(named, () => `page ${String(pfn)} is in the swap cache at ${String(offset)} that it does not name`);
     });
     const n = pages.size - before;
@@ -46,7 +44,8 @@ function expectedUsage(ledger: Ledger, entry: number, cached: boolean): number {
 function checkArea(k: Machine, ledger: Ledger, bad: Complaints, st: swap_state, si: swap_info_struct): number {
   const pages = cachedPages(k, ledger, bad, si);
   const ahead = new Set(st.swp_slots.flatMap(({ slots, slots_ret }) => [...slots, ...slots_ret]));
-  const clusters = new Uint16Array(si.cluster_info?.count.length ?? 0);
+  const c = si.cluster_info;
+  const clusters = new Uint16Array(c?.count.length ?? 0);
   let inuse = 0;
   for (let offset = 1; offset < si.max; offset++) {
     const entry = swp_entry(si.type, offset);
@@ -60,15 +59,18 @@ function checkArea(k: Machine, ledger: Ledger, bad: Complaints, st: swap_state, 
     bad.unless(usage !== 0 || inRange, () => `swap slot ${String(offset)} is free outside of lowest_bit … highest_bit`);
     if (usage === 0) continue;
     inuse++;
-    if (clusters.length > 0) clusters[Math.floor(offset / SWAPFILE_CLUSTER)]!++;
+    if (c !== null) clusters[Math.floor(offset / c.size)]!++;
   }
   bad.unless(si.inuse_pages === inuse, () => `inuse_pages is ${si.inuse_pages}, slots in use are ${inuse}`);
-  const c = si.cluster_info;
   if (c !== null) {
     clusters[0]!++;
-    clusters[clusters.length - 1]! += clusters.length * SWAPFILE_CLUSTER - si.max;
+    clusters[clusters.length - 1]! += clusters.length * c.size - si.max;
     const same = clusters.every((n, i) => n === c.count[i]);
     bad.unless(same, () => "clusters of a swap area count other slots than are in use");
+    const whole = [...c.huge].every(
+      (huge, i) => huge === 0 || pages.get(i * c.size) === pages.get((i + 1) * c.size - 1)! - c.size + 1,
+    );
+    bad.unless(whole, () => "a cluster is said to be a huge page's that is not in the swap cache");
   }
   return pages.size;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Faults where a huge page could be, or is (mm/huge_memory.c; create_huge_pmd and wp_huge_pmd of mm/memory.c). */
 import { handle_userfault } from "../../fs/userfaultfd.js";
-import { not_modelled, VM_BUG_ON } from "../../include/linux/bug.js";
+import { VM_BUG_ON } from "../../include/linux/bug.js";
 import { page_test, PFN_SECTION_MASK, set_compound_pincount } from "../../include/linux/mem_map.js";
 import { VM_WRITE, vma_is_accessible, vma_is_anonymous } from "../../include/linux/mm.js";
 import {
@@ -41,6 +41,7 @@ import {
 } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap } from "../rmap.js";
 import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
+import { folio_free_swap } from "../swapfile.js";
 import { count_vm_event } from "../vmstat.js";
 import { do_huge_pmd_numa_page } from "../memory/numa.js";
 import { pmd_migration_entry_wait } from "./migrate.js";
@@ -145,7 +146,9 @@ function can_reuse(k: Machine, page: number, vma: vm_area_struct): boolean {
   const s = k.mem.section(page);
   const i = page & PFN_SECTION_MASK;
   if (s.flags[i]! & PG_anon_exclusive) return true;
-  if (s.flags[i]! & PG_swapcache) not_modelled("mm/huge_memory.c: do_huge_pmd_wp_page of a swap-cache page");
+  const cached = (s.flags[i]! & PG_swapcache) !== 0;
+  if (s.refcount[i]! > 1 + (cached ? HPAGE_PMD_NR : 0)) return false;
+  if (cached) folio_free_swap(k, page);
   if (s.refcount[i] !== 1) return false;
   page_move_anon_rmap(k, page, vma);
   return true;
@@ -154,7 +157,7 @@ function can_reuse(k: Machine, page: number, vma: vm_area_struct): boolean {
 /**
  * A write (or an unsharing) where the entry is read-only: the huge page is reused, or its entry split for small copies.
  * @kernel mm/huge_memory.c:do_huge_pmd_wp_page
- * @fidelity mirrored (no swap cache)
+ * @fidelity mirrored
  */
 function do_huge_pmd_wp_page(
   k: Machine,

@@ -8,8 +8,10 @@ import {
   folio_mapcount,
   type mem_section,
   page_owner_of,
+  page_test,
   page_zone,
   PFN_SECTION_MASK,
+  swap_entry_of,
 } from "../../include/linux/mem_map.js";
 import type { anon_vma } from "../../include/linux/mm_types.js";
 import type { page_list } from "../../include/linux/mmzone.js";
@@ -42,6 +44,8 @@ import { GFP_RECLAIM_MASK } from "../shmem.js";
 import { shmem_uncharge } from "../shmem/huge.js";
 import { radix_tree_node_alloc, radix_tree_node_free } from "../slub.js";
 import { put_page } from "../swap.js";
+import { free_swap_cache } from "../swap_state.js";
+import { split_swap_cluster } from "../swapfile.js";
 import { __mod_node_page_state, count_vm_event } from "../vmstat.js";
 import { thp_state_of } from "./deferred.js";
 import { is_huge_zero_page } from "./zero.js";
@@ -62,9 +66,9 @@ const INHERITED =
 /** Index nodes that 512 pages of a cache need and one huge page does not. */
 const CACHE_NODES = 8;
 
-/** References that a huge page's cache has on it. */
-function extra_pins(owner: anon_vma | address_space): number {
-  return owner.is_anon ? 0 : HPAGE_PMD_NR;
+/** References that a huge page's cache, or the swap cache, has on it. */
+function extra_pins(k: Machine, head: number, owner: anon_vma | address_space): number {
+  return owner.is_anon && !page_test(k.mem, head, PG_swapcache) ? 0 : HPAGE_PMD_NR;
 }
 
 /**
@@ -76,7 +80,7 @@ export function can_split_folio(k: Machine, head: number): boolean {
   const owner = page_owner_of(k.mem, head) as anon_vma | address_space | undefined;
   if (owner === undefined) return false;
   const refs = k.mem.section(head).refcount[head & PFN_SECTION_MASK]!;
-  return folio_mapcount(k.mem, head) === refs - extra_pins(owner) - 1;
+  return folio_mapcount(k.mem, head) === refs - extra_pins(k, head, owner) - 1;
 }
 
 /** Anonymous pages get migration entries; those of a file are just unmapped. @kernel mm/huge_memory.c:unmap_folio */
@@ -107,7 +111,7 @@ function lru_add_page_tail(k: Machine, s: mem_section, head: number, tail: numbe
 /**
  * Makes single pages of the block, which nobody maps and nobody but the caller and the cache holds.
  * @kernel mm/huge_memory.c:__split_huge_page
- * @fidelity mirrored (no swap cache)
+ * @fidelity mirrored
  */
 function __split_huge_page(k: Machine, head: number, page: number, list: page_list | null, end: number): void {
   const s = k.mem.section(head);
@@ -116,15 +120,17 @@ function __split_huge_page(k: Machine, head: number, page: number, list: page_li
   const anon = k.mem.owners[s.mapping[i]!]!.is_anon;
   const on_lru = list === null && (flags & PG_lru) !== 0;
   VM_BUG_ON(list === null && !on_lru, "splitting a huge page that is off the LRU without a list for its pages");
-  const refs = anon ? 1 : 2;
+  const cached = (flags & PG_swapcache) !== 0;
+  const entry = cached ? swap_entry_of(k.mem, head) : 0;
+  const refs = anon && !cached ? 1 : 2;
   const beyond: number[] = [];
   s.flags[i] = flags & ~PG_head;
-  s.setPrivate(i, 0);
+  s.setPrivate(i, entry);
   for (let n = HPAGE_PMD_NR - 1; n >= 1; n--) {
     const t = i + n;
     VM_BUG_ON(s.mapcount[t] !== 0, "splitting a huge page that is mapped");
     s.flags[t] = flags & INHERITED;
-    s.setPrivate(t, 0);
+    s.setPrivate(t, cached ? entry + n : 0);
     s.setMapping(t, s.mapping[i]!);
     s.index[t] = s.index[i]! + n;
     s.setRefs(t, refs);
@@ -137,9 +143,11 @@ function __split_huge_page(k: Machine, head: number, page: number, list: page_li
     filemap_remove_folio(k, tail);
   }
   if (anon) for (let n = 0; n < HPAGE_PMD_NR; n++) remove_migration_ptes(k, head + n, head + n);
+  if (cached) split_swap_cluster(k, entry);
   for (let n = 0; n < HPAGE_PMD_NR; n++) {
     if (head + n === page) continue;
     s.flags[i + n]! &= ~PG_locked;
+    if (cached) free_swap_cache(k, head + n);
     put_page(k, head + n);
   }
 }
@@ -147,7 +155,7 @@ function __split_huge_page(k: Machine, head: number, page: number, list: page_li
 /** Unmaps a page; false where that leaves a reference too many, and then it is as it was. */
 function unmap_and_freeze(k: Machine, head: number, owner: anon_vma | address_space): boolean {
   unmap_folio(k, head, owner.is_anon);
-  if (k.mem.section(head).refcount[head & PFN_SECTION_MASK] === 1 + extra_pins(owner)) return true;
+  if (k.mem.section(head).refcount[head & PFN_SECTION_MASK] === 1 + extra_pins(k, head, owner)) return true;
   if (owner.is_anon) remove_migration_ptes(k, head, head);
   return false;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** KSM pages for the reverse map and for migration (mm/ksm.c). */
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
-import { page_owner_of, page_test, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
+import { compound_head, page_owner_of, page_test, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { linear_page_index } from "../../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../../include/linux/mm_types.js";
-import { PG_dirty, PG_ksm, PG_locked, PG_uptodate } from "../../include/linux/page-flags.js";
+import { PG_dirty, PG_ksm, PG_locked, PG_tail, PG_uptodate } from "../../include/linux/page-flags.js";
 import type { rmap_one_t } from "../../include/linux/rmap.js";
 import { KSM_SWPIN_COPY } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
@@ -44,7 +44,10 @@ export function folio_migrate_ksm(k: Machine, newfolio: number, folio: number): 
   set_page_stable_node(k, folio, null);
 }
 
-/** Was a page of the swap cache merged, or of another anon_vma or offset, so that it cannot be mapped here? */
+/**
+ * Was a page of the swap cache merged, or of another anon_vma or offset, so that it cannot be mapped here? A tail of a huge
+ * page has no offset of its own.
+ */
 function need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): boolean {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
@@ -53,6 +56,7 @@ function need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: num
   }
   const owner = page_owner_of(k.mem, pfn);
   if (owner?.is_anon !== true) return false;
+  if (s.flags[i]! & PG_tail) return true;
   return s.index[i] !== linear_page_index(vma, address) >>> 0 || (owner as anon_vma).root !== vma.anon_vma?.root;
 }
 
@@ -64,7 +68,8 @@ function need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: num
  * @returns page frame, locked; 0 when there is no memory
  */
 export function ksm_might_need_to_copy(k: Machine, pfn: number, vma: vm_area_struct, address: number): number {
-  if (!need_to_copy(k, pfn, vma, address) || !page_test(k.mem, pfn, PG_uptodate)) return pfn;
+  const uptodate = page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate);
+  if (!need_to_copy(k, pfn, vma, address) || !uptodate) return pfn;
   const copy = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, vma, address);
   if (copy === 0) return 0;
   const s = k.mem.section(copy);

@@ -2,7 +2,14 @@
 /** Faults on entries that are neither empty nor present (mm/memory.c: do_swap_page). */
 import { VM_BUG_ON } from "../../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
-import { page_set, page_test, PageAnon, PFN_SECTION_MASK, swap_entry_of } from "../../include/linux/mem_map.js";
+import {
+  compound_head,
+  page_set,
+  page_test,
+  PageAnon,
+  PFN_SECTION_MASK,
+  swap_entry_of,
+} from "../../include/linux/mem_map.js";
 import { VM_LOCKED, VM_WRITE } from "../../include/linux/mm.js";
 import {
   _PAGE_DIRTY,
@@ -174,8 +181,9 @@ function finish_swap_in(
   }
   const copied = pfn !== swapcache;
   const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
+  const uptodate = page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate);
   if (cached && !copied && write && !page_test(k.mem, pfn, PG_lru | PG_ksm)) lru_add_drain(k);
-  if (!pte_same(vmf) || !page_test(k.mem, pfn, PG_uptodate)) {
+  if (!pte_same(vmf) || !uptodate) {
     if (pte_same(vmf)) ret = VM_FAULT_SIGBUS;
     put_swapped(k, pfn, true);
     if (copied) put_swapped(k, swapcache, true);
@@ -208,7 +216,7 @@ function do_swap_in(k: Machine, vmf: vm_fault, si: swap_info_struct): vm_fault_t
       put_swapped(k, pfn, false);
       return ret | VM_FAULT_RETRY;
     }
-    if (!page_test(k.mem, pfn, PG_swapcache) || swap_entry_of(k.mem, pfn) !== entry) {
+    if (!page_test(k.mem, compound_head(k.mem, pfn), PG_swapcache) || swap_entry_of(k.mem, pfn) !== entry) {
       put_swapped(k, pfn, true);
       return ret;
     }

@@ -2,7 +2,7 @@
 /** Putting a page in another's place: mapping, flags, contents (mm/migrate.c: migrate_folio and what it calls). */
 import { VM_BUG_ON, not_modelled } from "../../include/linux/bug.js";
 import type { address_space } from "../../include/linux/fs.js";
-import { page_zone, type mem_section } from "../../include/linux/mem_map.js";
+import { page_zone, set_swap_entry, type mem_section } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import { MIGRATE_SYNC_NO_COPY } from "../../include/linux/migrate_mode.js";
 import {
@@ -128,7 +128,7 @@ function folio_migrate_flags(
     moved |= PG_active;
   } else moved |= flags & PG_unevictable;
   s.flags[i] = flags & ~(PG_active | PG_unevictable | PG_private | PG_swapcache);
-  if (!(flags & PG_head)) s.setPrivate(i, 0);
+  if (!(flags & PG_head) || flags & PG_swapcache) set_swap_entry(k.mem, src, null);
   d.flags[j]! |= moved;
 }
 

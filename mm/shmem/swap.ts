@@ -49,7 +49,7 @@ export function shmem_writepage(k: Machine, mapping: address_space, pfn: number)
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const info = mapping.host.shmem!;
-  const entry = total_swap_pages(k) === 0 ? 0 : folio_alloc_swap(k);
+  const entry = total_swap_pages(k) === 0 ? 0 : folio_alloc_swap(k, 1);
   if (entry === 0) {
     s.flags[i]! |= PG_dirty;
     return false;
@@ -59,7 +59,7 @@ export function shmem_writepage(k: Machine, mapping: address_space, pfn: number)
     s.flags[i]! |= PG_uptodate;
   }
   if (add_to_swap_cache(k, pfn, entry, __GFP_HIGH | __GFP_NOMEMALLOC | __GFP_NOWARN) !== 0) {
-    put_swap_folio(k, entry);
+    put_swap_folio(k, entry, 1);
     s.flags[i]! |= PG_dirty;
     return false;
   }

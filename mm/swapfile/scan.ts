@@ -22,25 +22,55 @@ function cluster_is_free(c: swap_clusters, cluster: number): boolean {
   return c.count[cluster] === 0;
 }
 
+/** Takes the first free cluster off the list. @kernel mm/swapfile.c:alloc_cluster */
+function alloc_cluster(c: swap_clusters, cluster: number): void {
+  VM_BUG_ON(c.free[0] !== cluster, "a cluster is taken that is not the first free one");
+  c.free.shift();
+}
+
 /** Counts a slot of a cluster as used; one that was free leaves the list. @kernel mm/swapfile.c:inc_cluster_info_page */
 function inc_cluster_info_page(c: swap_clusters, offset: number): void {
-  const cluster = Math.floor(offset / SWAPFILE_CLUSTER);
-  if (cluster_is_free(c, cluster)) {
-    VM_BUG_ON(c.free[0] !== cluster, "a cluster is taken that is not the first free one");
-    c.free.shift();
-  }
+  const cluster = Math.floor(offset / c.size);
+  if (cluster_is_free(c, cluster)) alloc_cluster(c, cluster);
   c.count[cluster]!++;
+}
+
+/**
+ * A whole cluster for a huge page, which the swap cache has from now on.
+ * @kernel mm/swapfile.c:swap_alloc_cluster
+ * @fidelity mirrored
+ * @returns the entry of its first slot, none where no cluster is free
+ */
+export function swap_alloc_cluster(k: Machine, si: swap_info_struct): swp_entry_t[] {
+  const c = si.cluster_info;
+  const cluster = c?.free[0];
+  if (c === null || cluster === undefined) return [];
+  const offset = cluster * c.size;
+  alloc_cluster(c, cluster);
+  c.count[cluster] = c.size;
+  c.huge[cluster] = 1;
+  si.swap_map.fill(SWAP_HAS_CACHE, offset, offset + c.size);
+  swap_range_alloc(k, si, offset, c.size);
+  return [swp_entry(si.type, offset)];
+}
+
+/** A cluster that a huge page had becomes free, if nobody has any of its slots. @kernel mm/swapfile.c:swap_free_cluster */
+export function swap_free_cluster(si: swap_info_struct, c: swap_clusters, cluster: number): void {
+  const offset = cluster * c.size;
+  si.swap_map.fill(0, offset, offset + c.size);
+  c.count[cluster] = 0;
+  c.free.push(cluster);
 }
 
 /** Counts a slot of a cluster as free; a cluster without any in use goes to the end of the list. @kernel mm/swapfile.c:dec_cluster_info_page */
 export function dec_cluster_info_page(c: swap_clusters, offset: number): void {
-  const cluster = Math.floor(offset / SWAPFILE_CLUSTER);
+  const cluster = Math.floor(offset / c.size);
   if (--c.count[cluster]! === 0) c.free.push(cluster);
 }
 
 /** Would taking this slot break into a free cluster that is not the next to be taken? */
 function scan_swap_map_ssd_cluster_conflict(k: Machine, c: swap_clusters, offset: number): boolean {
-  const cluster = Math.floor(offset / SWAPFILE_CLUSTER);
+  const cluster = Math.floor(offset / c.size);
   const conflict = c.free.length > 0 && c.free[0] !== cluster && cluster_is_free(c, cluster);
   if (conflict) c.index[k.cpu] = -1;
   return conflict;
@@ -52,10 +82,10 @@ function scan_swap_map_try_ssd_cluster(k: Machine, si: swap_info_struct, c: swap
     if (c.index[k.cpu]! < 0) {
       if (c.free.length === 0) return -1;
       c.index[k.cpu] = c.free[0]!;
-      c.next[k.cpu] = c.free[0]! * SWAPFILE_CLUSTER;
+      c.next[k.cpu] = c.free[0]! * c.size;
     }
     let offset = c.next[k.cpu]!;
-    const max = Math.min(si.max, (c.index[k.cpu]! + 1) * SWAPFILE_CLUSTER);
+    const max = Math.min(si.max, (c.index[k.cpu]! + 1) * c.size);
     while (offset < max && si.swap_map[offset] !== 0) offset++;
     if (offset < max) {
       c.next[k.cpu] = offset + 1;
@@ -65,10 +95,11 @@ function scan_swap_map_try_ssd_cluster(k: Machine, si: swap_info_struct, c: swap
   }
 }
 
-function swap_range_alloc(k: Machine, si: swap_info_struct, offset: number): void {
-  if (offset === si.lowest_bit) si.lowest_bit++;
-  if (offset === si.highest_bit) si.highest_bit--;
-  if (++si.inuse_pages < si.pages) return;
+function swap_range_alloc(k: Machine, si: swap_info_struct, offset: number, nr: number): void {
+  if (offset === si.lowest_bit) si.lowest_bit += nr;
+  if (offset + nr - 1 === si.highest_bit) si.highest_bit -= nr;
+  si.inuse_pages += nr;
+  if (si.inuse_pages < si.pages) return;
   si.lowest_bit = si.max;
   si.highest_bit = 0;
   const st = swap_state_of(k);
@@ -117,16 +148,17 @@ class slot_scan {
   /** The first empty run of slots, from the start of the area. */
   find_empty_run(): void {
     const { si } = this;
-    const room = si.pages - si.inuse_pages >= SWAPFILE_CLUSTER;
-    si.cluster_nr = SWAPFILE_CLUSTER - 1;
+    const size = SWAPFILE_CLUSTER(this.k);
+    const room = si.pages - si.inuse_pages >= size;
+    si.cluster_nr = size - 1;
     if (!room) return;
     this.offset = this.scan_base = si.lowest_bit;
-    let last_in_cluster = si.lowest_bit + SWAPFILE_CLUSTER - 1;
+    let last_in_cluster = si.lowest_bit + size - 1;
     for (let offset = si.lowest_bit; last_in_cluster <= si.highest_bit; offset++) {
       if (si.swap_map[offset] !== 0) {
-        last_in_cluster = offset + SWAPFILE_CLUSTER;
+        last_in_cluster = offset + size;
       } else if (offset === last_in_cluster) {
-        this.offset = si.cluster_next = offset - (SWAPFILE_CLUSTER - 1);
+        this.offset = si.cluster_next = offset - (size - 1);
         return;
       }
     }
@@ -183,7 +215,7 @@ class slot_scan {
     const { k, si } = this;
     si.swap_map[this.offset] = usage;
     if (si.cluster_info !== null) inc_cluster_info_page(si.cluster_info, this.offset);
-    swap_range_alloc(k, si, this.offset);
+    swap_range_alloc(k, si, this.offset, 1);
     this.slots.push(swp_entry(si.type, this.offset));
   }
 

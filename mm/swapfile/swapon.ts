@@ -29,9 +29,6 @@ import { EBUSY, EFAULT, EINVAL, ENOENT, EPERM } from "../../uapi/errno.js";
 import { enable_swap_slots_cache } from "../swap_slots.js";
 import { plist_add } from "../swapfile.js";
 
-/** Columns of the order in which free clusters are given out, so that neighbours have swap caches of their own. */
-const SWAP_CLUSTER_COLS = Math.ceil(2 ** SWAP_ADDRESS_SPACE_SHIFT / SWAPFILE_CLUSTER);
-
 /** A number for a new area: that of one that is gone, or the next. @kernel mm/swapfile.c:alloc_swap_info */
 function alloc_swap_info(k: Machine): swap_info_struct | number {
   const { swap_info } = swap_state_of(k);
@@ -43,11 +40,18 @@ function alloc_swap_info(k: Machine): swap_info_struct | number {
   return si;
 }
 
-/** The clusters of a new solid-state area, free but for those that are not whole. @kernel mm/swapfile.c:setup_swap_map_and_extents (end) */
+/**
+ * The clusters of a new solid-state area, free but for those that are not whole; neighbours in the order in which they
+ * are given out have swap caches of their own.
+ * @kernel mm/swapfile.c:setup_swap_map_and_extents (end)
+ */
 function setup_clusters(k: Machine, si: swap_info_struct): swap_clusters {
-  const nr_clusters = Math.ceil(si.max / SWAPFILE_CLUSTER);
+  const size = SWAPFILE_CLUSTER(k);
+  const nr_clusters = Math.ceil(si.max / size);
   const c: swap_clusters = {
+    size,
     count: new Uint16Array(nr_clusters),
+    huge: new Uint8Array(nr_clusters),
     free: [],
     index: new Int32Array(k.nr_cpus).fill(-1),
     next: new Uint32Array(k.nr_cpus),
@@ -55,9 +59,10 @@ function setup_clusters(k: Machine, si: swap_info_struct): swap_clusters {
   };
   for (let cpu = 0; cpu < k.nr_cpus; cpu++) c.cluster_next[cpu] = 1 + k.prng.below(si.highest_bit);
   c.count[0]!++;
-  c.count[nr_clusters - 1]! += nr_clusters * SWAPFILE_CLUSTER - si.max;
-  for (let col = 0; col < SWAP_CLUSTER_COLS; col++) {
-    for (let idx = col; idx < nr_clusters; idx += SWAP_CLUSTER_COLS) if (c.count[idx] === 0) c.free.push(idx);
+  c.count[nr_clusters - 1]! += nr_clusters * size - si.max;
+  const cols = Math.ceil(2 ** SWAP_ADDRESS_SPACE_SHIFT / size);
+  for (let col = 0; col < cols; col++) {
+    for (let idx = col; idx < nr_clusters; idx += cols) if (c.count[idx] === 0) c.free.push(idx);
   }
   return c;
 }

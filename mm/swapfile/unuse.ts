@@ -3,7 +3,7 @@
 import { fput } from "../../fs/file_table.js";
 import { would_wait } from "../../include/linux/bug.js";
 import { GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
-import { page_test } from "../../include/linux/mem_map.js";
+import { compound_head, page_test } from "../../include/linux/mem_map.js";
 import { is_vm_hugetlb_page } from "../../include/linux/mm.js";
 import {
   _PAGE_ACCESSED,
@@ -51,7 +51,7 @@ function unuse_pte(k: Machine, vma: vm_area_struct, address: number, t: pte_tabl
   const entry = t.pfn[i]!;
   const rss = vma.vm_mm.rss_stat;
   rss[MM_SWAPENTS]!--;
-  if (!page_test(k.mem, pfn, PG_uptodate)) {
+  if (!page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate)) {
     set_pte(t, i, make_swapin_error_entry(pfn), _PAGE_SWP);
   } else {
     rss[MM_ANONPAGES]!++;
@@ -90,7 +90,7 @@ function unuse_pte_range(
     if (pfn === 0) return -ENOMEM;
     folio_lock(k, pfn);
     const error = unuse_pte(k, vma, address, t, i, pfn);
-    if (error === 0) folio_free_swap(k, pfn);
+    if (error === 0) folio_free_swap(k, compound_head(k.mem, pfn));
     folio_unlock(k, pfn);
     put_page(k, pfn);
     if (error !== 0) return error;
@@ -130,8 +130,9 @@ function unuse_cache(k: Machine, si: swap_info_struct): void {
   for (let offset = 1; offset < si.max && si.inuse_pages > 0; offset++) {
     const usage = si.swap_map[offset]!;
     if (usage === 0 || (usage & ~SWAP_HAS_CACHE) === SWAP_MAP_BAD) continue;
-    const pfn = swap_cache_get(k, swp_entry(si.type, offset));
-    if (pfn === 0) continue;
+    const page = swap_cache_get(k, swp_entry(si.type, offset));
+    if (page === 0) continue;
+    const pfn = compound_head(k.mem, page);
     folio_lock(k, pfn);
     folio_free_swap(k, pfn);
     folio_unlock(k, pfn);

@@ -46,7 +46,7 @@ import { shmem_writepage } from "../shmem/swap.js";
 import { folio_evictable, folio_putback_lru, put_page } from "../swap.js";
 import { __delete_from_swap_cache, add_to_swap } from "../swap_state.js";
 import { folio_free_swap, put_swap_folio } from "../swapfile.js";
-import { __mod_node_page_state, count_vm_events } from "../vmstat.js";
+import { __mod_node_page_state, count_vm_event, count_vm_events } from "../vmstat.js";
 
 /** What became of one page: it is gone; it stays where it was; it is to be made active. */
 const FREED = 0;
@@ -115,18 +115,18 @@ function split_to_list(k: Machine, pfn: number, more: number[]): boolean {
 }
 
 /**
- * Gives an anonymous page a slot; a huge one is split for that, and its other pages go to `more`.
+ * Gives an anonymous page a slot. A huge one gets a cluster, or is split where only small entries map it or there is no
+ * cluster, and its other pages go to `more`.
  * @kernel mm/vmscan.c:shrink_folio_list (middle)
- * @fidelity mirrored (CONFIG_THP_SWAP off)
+ * @fidelity mirrored
  */
 function get_swap(k: Machine, pfn: number, more: number[]): boolean {
-  const s = k.mem.section(pfn);
-  if (s.flags[pfn & PFN_SECTION_MASK]! & PG_head) {
-    if (!can_split_folio(k, pfn)) return false;
-    const whole = compound_mapcount(k.mem, pfn) > 0;
-    if (!split_to_list(k, pfn, more)) return false;
-    if (whole) count_vm_events(k, THP_SWPOUT_FALLBACK, 1);
-  }
+  if (!page_test(k.mem, pfn, PG_head)) return add_to_swap(k, pfn);
+  if (!can_split_folio(k, pfn)) return false;
+  if (compound_mapcount(k.mem, pfn) === 0) return split_to_list(k, pfn, more) && add_to_swap(k, pfn);
+  if (add_to_swap(k, pfn)) return true;
+  if (!split_to_list(k, pfn, more)) return false;
+  count_vm_event(k, THP_SWPOUT_FALLBACK);
   return add_to_swap(k, pfn);
 }
 
@@ -139,9 +139,10 @@ function __remove_mapping(k: Machine, pfn: number): boolean {
   if (s.refcount[i] !== 1 + folio_nr_pages(k.mem, pfn) || s.flags[i]! & PG_dirty) return false;
   if (cached) {
     const entry = swap_entry_of(k.mem, pfn);
+    const nr = folio_nr_pages(k.mem, pfn);
     __delete_from_swap_cache(k, pfn);
-    put_swap_folio(k, entry);
-    s.addRefs(i, -1);
+    put_swap_folio(k, entry, nr);
+    s.addRefs(i, -nr);
   } else {
     filemap_remove_folio(k, pfn);
   }

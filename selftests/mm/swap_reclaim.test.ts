@@ -3,7 +3,7 @@
 import { expect, FIXTURE, FIXTURE_VARIANT, TEST, TEST_F } from "../../harness/kselftest/index.js";
 import { MADV_COLLAPSE, MADV_HUGEPAGE, MADV_NOMOVABLE, MAP_SHARED } from "../../uapi/mman-common.js";
 import { advise, at, bytes, CMA_BOOT, map, memfd, peek, type T, touch } from "./lib/memory.js";
-import { events, HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
+import { events, HUGE, THP_BOOT } from "./lib/thp.js";
 import { type Device, DISK, incore, pageOut, picture, RAMDISK, SSD, swapTo, swapUsed } from "./lib/swap.js";
 
 const UNKNOWN_HERE = "base does not know the advice (EINVAL)";
@@ -97,22 +97,6 @@ describe("swap: an advised guest beside free CMA", () => {
 });
 
 describe("swap: huge pages", () => {
-  //  512T ──► split ──► 512w
-  TEST("a huge page is split, and its pages go to swap", (t) => {
-    t.boot(THP_BOOT);
-    swapTo(t, { ...RAMDISK, pages: 4096 });
-    mapHuge(t, 0, HUGE);
-    for (const n of [0, 1, 511]) touch(t, n, 1, n % 251);
-    pageOut(t, 0, HUGE);
-    expect(picture(t, 0, HUGE)).to.equal("512w");
-    expect(events(t, "thp_swpout_fallback", "thp_split_page", "pswpout")).to.deep.equal({
-      thp_swpout_fallback: 1,
-      thp_split_page: 1,
-      pswpout: HUGE,
-    });
-    expect([0, 1, 2, 511].map((n) => peek(t, n))).to.deep.equal([0, 1, 0, 9]);
-  });
-
   TEST("MADV_COLLAPSE brings pages back from swap to make a huge page of them", (t) => {
     t.boot(THP_BOOT);
     swapTo(t, { ...RAMDISK, pages: 4096 });
