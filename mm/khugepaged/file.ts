@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Making a huge page of a shmem file's small ones (mm/khugepaged.c: hpage_collapse_scan_file, collapse_file). */
-import { not_modelled } from "../../include/linux/bug.js";
 import type { address_space, file } from "../../include/linux/fs.js";
 import {
   compound_head,
@@ -28,7 +27,7 @@ import {
 } from "../../include/linux/page-flags.js";
 import { TTU_BATCH_FLUSH, TTU_IGNORE_MLOCK } from "../../include/linux/rmap.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
-import { THP_SCAN_EXCEED_NONE_PTE } from "../../include/linux/vmstat.js";
+import { THP_SCAN_EXCEED_NONE_PTE, THP_SCAN_EXCEED_SWAP_PTE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { xa_is_value } from "../../lib/xarray.js";
 import { filemap_lock_entry, folio_trylock, folio_unlock, replace_by_huge_page } from "../filemap.js";
@@ -61,7 +60,6 @@ function compound_result(k: Machine, page: number, start: number): scan_result {
 
 /** One cached page of a scan; undefined where it does not speak against collapsing. */
 function scan_page(k: Machine, cc: collapse_control, page: number, start: number): scan_result | undefined {
-  if (xa_is_value(page)) return not_modelled("mm/khugepaged.c: collapse_file of swapped pages");
   if (page_test(k.mem, page, PG_head | PG_tail)) return compound_result(k, page, start);
   count_node(k, cc, page);
   if (!page_test(k.mem, page, PG_lru)) return "page_lru";
@@ -72,7 +70,7 @@ function scan_page(k: Machine, cc: collapse_control, page: number, start: number
 /**
  * Looks whether 512 pages of a shmem file can become a huge page, and if so collapses them. Without mmap_lock.
  * @kernel mm/khugepaged.c:hpage_collapse_scan_file
- * @fidelity mirrored (no swap)
+ * @fidelity mirrored
  * @param start page offset, a multiple of 512
  */
 export function hpage_collapse_scan_file(
@@ -85,10 +83,18 @@ export function hpage_collapse_scan_file(
 ): scan_result {
   const xa = f.f_mapping.i_pages;
   const last = start + HPAGE_PMD_NR - 1;
+  const max_swap = cc.is_khugepaged ? (k.config.khugepaged_max_ptes_swap ?? HPAGE_PMD_NR / 8) : HPAGE_PMD_NR;
   let present = 0;
+  let swap = 0;
   cc.node_load = [];
   for (let index = xa.find(start, last); index >= 0; index = index < last ? xa.find(index + 1, last) : -1) {
-    const result = scan_page(k, cc, xa.load(index), start);
+    const page = xa.load(index);
+    if (xa_is_value(page)) {
+      if (++swap <= max_swap) continue;
+      count_vm_event(k, THP_SCAN_EXCEED_SWAP_PTE);
+      return "exceed_swap_pte";
+    }
+    const result = scan_page(k, cc, page, start);
     if (result !== undefined) return result;
     present++;
   }
@@ -107,10 +113,9 @@ interface taken {
   holes: number;
 }
 
-/** A cached page, locked and referenced; or why not. */
+/** A cached page, locked and referenced, read from swap where it is there; or why not. */
 function lock_cached(k: Machine, mapping: address_space, index: number, page: number): number | scan_result {
-  if (xa_is_value(page)) return not_modelled("mm/khugepaged.c: collapse_file of swapped pages");
-  if (!page_test(k.mem, compound_head(k.mem, page), PG_uptodate)) {
+  if (xa_is_value(page) || !page_test(k.mem, compound_head(k.mem, page), PG_uptodate)) {
     const got = shmem_get_folio(k, mapping.host, index, SGP_NOALLOC);
     return got < 0 ? "fail" : got;
   }

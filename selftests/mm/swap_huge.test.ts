@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Huge pages that go to swap whole, what becomes of their clusters, and when they are split instead. */
 import { expect, TEST } from "../../harness/kselftest/index.js";
-import { MADV_DONTNEED, MADV_PAGEOUT } from "../../uapi/mman-common.js";
-import { advise, at, bytes, frameOf, peek, type T, touch } from "./lib/memory.js";
+import { EINVAL } from "../../uapi/errno.js";
+import { MADV_COLLAPSE, MADV_DONTNEED, MADV_PAGEOUT, MAP_SHARED } from "../../uapi/mman-common.js";
+import { advise, at, bytes, frameOf, memfd, peek, type T, touch } from "./lib/memory.js";
 import { migratePages, NODE_0, NODE_1, nodePlaces } from "./lib/numa.js";
 import { type Device, DISK, inSwapCache, pageOut, picture, RAMDISK, SSD, swapTo, swapUsed } from "./lib/swap.js";
 import { events, HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
@@ -120,6 +121,29 @@ describe("swap: huge pages, whole", () => {
     expect(inSwapCache(t.k.mem, frameOf(t, 0))).to.equal(true);
     expect(peek(t, 511)).to.equal(12);
   });
+});
+
+describe("swap: huge pages made of what is there", () => {
+  //  3f 509- ──► 3 in swap ──► a huge page in the file
+  TEST(
+    "MADV_COLLAPSE reads a file's pages back from swap, and says EINVAL where the caller has no table for them",
+    (t) => {
+      t.boot(THP_BOOT);
+      swapTo(t, { ...SSD, pages: 4096 });
+      mapHuge(t, 0, HUGE, { flags: MAP_SHARED, fd: memfd(t, HUGE) });
+      for (const n of [0, 1, 511]) touch(t, n, 1, (n % 250) + 1);
+      pageOut(t, 0, HUGE);
+      expect(events(t, "pswpout")).to.deep.equal({ pswpout: 3 });
+      const child = t.fork();
+      t.as(child, () => {
+        expect(advise(t, 0, HUGE, MADV_COLLAPSE)).to.equal(-EINVAL);
+        t.sys.exit(0);
+      });
+      expect(picture(t, 0, HUGE)).to.equal("512-");
+      expect([0, 1, 511, 2].map((n) => peek(t, n))).to.deep.equal([1, 2, 12, 0]);
+      expect(picture(t, 0, HUGE), "a huge page now, of which faults map 16 pages").to.equal("16F 480- 16F");
+    },
+  );
 });
 
 describe("swap: huge pages that are split for it", () => {
