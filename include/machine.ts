@@ -21,6 +21,10 @@ export interface Config {
   TRANSPARENT_HUGEPAGE: boolean;
   /** /sys/kernel/mm/transparent_hugepage/enabled; "never" where it is left out. */
   thp_enabled?: "always" | "madvise" | "never";
+  /** kcompactd does what it is woken for when a test gives it a turn, and not at once. */
+  kcompactd_stepped?: boolean;
+  /** /proc/sys/vm/compaction_proactiveness: 0 … 100, 20 where it is left out. */
+  compaction_proactiveness?: number;
   /** …/defrag; "madvise" where it is left out. */
   thp_defrag?: "always" | "defer" | "defer+madvise" | "madvise" | "never";
   /** …/use_zero_page; true where it is left out. */

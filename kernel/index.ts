@@ -16,6 +16,7 @@ export { BufferPool } from "../lib/buffer_pool.js";
 export { boot } from "./boot.js";
 export { adoptBaseline, checkedBaseline, checkExit, checkMachine } from "./check.js";
 export { add_swap_device } from "./devices.js";
+export { kcompactd } from "../mm/compaction/kcompactd.js";
 export { task_numa_work } from "./sched/fair.js";
 export { syscalls } from "./syscalls.js";
 export { enabled_store, khugepaged_do_scan } from "../mm/khugepaged.js";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Memory compaction (mm/compaction.c). */
-import { ALLOC_CMA, ALLOC_WMARK_MASK, GFP_KERNEL, __GFP_IO } from "../include/linux/gfp.js";
+import { ALLOC_CMA, ALLOC_WMARK_MASK, __GFP_IO } from "../include/linux/gfp.js";
 import { MIGRATE_ASYNC, MIGRATE_SYNC_LIGHT, MR_COMPACTION } from "../include/linux/migrate_mode.js";
 import {
   MAX_ORDER,
@@ -14,28 +14,28 @@ import {
   type pglist_data,
   type zone,
 } from "../include/linux/mmzone.js";
-import { PF_MEMALLOC } from "../include/linux/sched.js";
 import {
   COMPACTFREE_SCANNED,
   COMPACTMIGRATE_SCANNED,
-  KCOMPACTD_WAKE,
+  KCOMPACTD_FREE_SCANNED,
+  KCOMPACTD_MIGRATE_SCANNED,
   NR_FREE_PAGES,
   NR_ZONE_ACTIVE_FILE,
   NR_ZONE_INACTIVE_FILE,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
 import { ENOMEM } from "../uapi/errno.js";
-import { compact_control, zone_compact_of, zone_end_pfn, type compact_wish } from "./compaction/control.js";
+import { compact_control, NO_ORDER, zone_compact_of, zone_end_pfn, type compact_wish } from "./compaction/control.js";
 import { compaction_alloc, compaction_free, release_freepages } from "./compaction/free_scanner.js";
 import { ISOLATE_ABORT, ISOLATE_SUCCESS, block_end_pfn, isolate_migratepages } from "./compaction/migrate_scanner.js";
 import { migrate_pages, putback_movable_pages } from "./migrate.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { find_suitable_fallback } from "./page_alloc/fallback.js";
-import { drain_all_pages, drain_local_pages } from "./page_alloc/free.js";
+import { drain_local_pages } from "./page_alloc/free.js";
 import { free_area_empty } from "./page_alloc/freelist.js";
 import { __zone_watermark_ok, wmark_pages, zone_watermark_ok } from "./page_alloc/watermark.js";
 import { lru_add_drain, lru_add_drain_cpu } from "./swap.js";
-import { count_vm_event, count_vm_events } from "./vmstat.js";
+import { count_vm_events } from "./vmstat.js";
 
 const COMPACT_MAX_DEFER_SHIFT = 6;
 /** sysctl vm.extfrag_threshold */
@@ -89,14 +89,14 @@ export function compaction_defer_reset(z: zone, order: number, alloc_success: bo
 }
 
 /** @kernel mm/compaction.c:defer_compaction @fidelity mirrored */
-function defer_compaction(z: zone, order: number): void {
+export function defer_compaction(z: zone, order: number): void {
   z.compact_considered = 0;
   z.compact_defer_shift = Math.min(z.compact_defer_shift + 1, COMPACT_MAX_DEFER_SHIFT);
   if (order < z.compact_order_failed) z.compact_order_failed = order;
 }
 
 /** Has compaction failed so lately that it is not worth trying? @kernel mm/compaction.c:compaction_deferred @fidelity mirrored */
-function compaction_deferred(z: zone, order: number): boolean {
+export function compaction_deferred(z: zone, order: number): boolean {
   const defer_limit = 1 << z.compact_defer_shift;
   if (order < z.compact_order_failed) return false;
   if (++z.compact_considered < defer_limit) return true;
@@ -125,6 +125,22 @@ export function fragmentation_index(z: zone, order: number): number {
   }
   if (blocks === 0) return 0;
   return 1000 - Math.floor((1000 + Math.floor((free_pages * 1000) / 2 ** order)) / blocks);
+}
+
+/**
+ * How much of a zone's free memory is of no use for blocks of an order, in percent.
+ * @kernel mm/vmstat.c:extfrag_for_order
+ * @fidelity mirrored
+ */
+export function extfrag_for_order(z: zone, order: number): number {
+  let free_pages = 0;
+  let suitable = 0;
+  for (let o = 0; o < MAX_ORDER; o++) {
+    const pages = z.free_area[o]!.nr_free * 2 ** o;
+    free_pages += pages;
+    if (o >= order) suitable += pages;
+  }
+  return free_pages === 0 ? 0 : Math.floor(((free_pages - suitable) * 100) / free_pages);
 }
 
 /** @kernel mm/compaction.c:__compaction_suitable @fidelity mirrored: `wmark_target` is free pages */
@@ -172,6 +188,9 @@ function compact_finished(cc: compact_control): number {
     zc.compact_cached_free_pfn = last_pageblock(zone);
     if (cc.direct_compaction) zc.compact_blockskip_flush = true;
     return cc.whole_zone ? COMPACT_COMPLETE : COMPACT_PARTIAL_SKIPPED;
+  }
+  if (cc.proactive_score_low >= 0) {
+    return extfrag_for_order(zone, pageblock_order) > cc.proactive_score_low ? COMPACT_CONTINUE : COMPACT_SUCCESS;
   }
   if (cc.migrate_pfn % pageblock_nr_pages !== 0) return COMPACT_CONTINUE;
   for (let order = cc.order; order < MAX_ORDER; order++) {
@@ -256,10 +275,13 @@ function compact_loop(cc: compact_control): number {
  * Compacts a zone for one block of the order wished, by moving pages from its bottom to free pages at its top.
  * @kernel mm/compaction.c:compact_zone
  * @fidelity simplified: a block that comes free meanwhile is not captured for the caller
+ * @param wish of NO_ORDER: all of the zone
  */
-function compact_zone(k: Machine, z: zone, wish: compact_wish): number {
-  const suitable = compaction_suitable(z, wish.order, wish.alloc_flags, wish.highest_zoneidx);
-  if (suitable !== COMPACT_CONTINUE) return suitable;
+export function compact_zone(k: Machine, z: zone, wish: compact_wish): number {
+  if (wish.order !== NO_ORDER) {
+    const suitable = compaction_suitable(z, wish.order, wish.alloc_flags, wish.highest_zoneidx);
+    if (suitable !== COMPACT_CONTINUE) return suitable;
+  }
   const cc = new compact_control(k, z, wish);
   if (compaction_restarting(z, wish.order)) __reset_isolation_suitable(k, z);
   place_scanners(cc);
@@ -272,6 +294,10 @@ function compact_zone(k: Machine, z: zone, wish: compact_wish): number {
   }
   count_vm_events(k, COMPACTMIGRATE_SCANNED, cc.total_migrate_scanned);
   count_vm_events(k, COMPACTFREE_SCANNED, cc.total_free_scanned);
+  if (wish.kcompactd === true) {
+    count_vm_events(k, KCOMPACTD_MIGRATE_SCANNED, cc.total_migrate_scanned);
+    count_vm_events(k, KCOMPACTD_FREE_SCANNED, cc.total_free_scanned);
+  }
   if (k.tracing) k.hooks.trace("mm_compaction_end", { zone: z.name, order: wish.order, status: ret });
   return ret;
 }
@@ -324,44 +350,6 @@ export function try_to_compact_pages(
     if (k.current.fatal_signal !== 0) break;
   }
   return rc;
-}
-
-/**
- * kcompactd's turn: compacts each zone of a node that needs it, lowest first.
- * @kernel mm/compaction.c:kcompactd_do_work
- * @fidelity simplified: runs on behalf of the caller; nothing is compacted proactively, by the clock
- */
-function kcompactd_do_work(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): void {
-  count_vm_event(k, KCOMPACTD_WAKE);
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
-  for (let idx = 0; idx <= highest_zoneidx; idx++) {
-    const z = node.node_zones[idx];
-    if (z === undefined || compaction_deferred(z, order)) continue;
-    if (compaction_suitable(z, order, 0, idx) !== COMPACT_CONTINUE) continue;
-    const wish = { order, gfp_mask: GFP_KERNEL, mode: MIGRATE_SYNC_LIGHT, alloc_flags: 0, highest_zoneidx };
-    const status = compact_zone(k, z, { ...wish, direct_compaction: false, thorough: false });
-    if (status === COMPACT_SUCCESS) compaction_defer_reset(z, order, false);
-    else if (status === COMPACT_PARTIAL_SKIPPED || status === COMPACT_COMPLETE) {
-      drain_all_pages(k, z);
-      defer_compaction(z, order);
-    }
-  }
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
-}
-
-/**
- * Has kcompactd look after a node that lacks blocks of an order. It runs at once, before the caller goes on.
- * @kernel mm/compaction.c:wakeup_kcompactd
- * @fidelity simplified: kcompactd does not sleep, it runs when it is woken; before it sleeps, kswapd lifts the skip hints
- */
-export function wakeup_kcompactd(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): void {
-  if (order === 0) return;
-  const needed = node.node_zones.some(
-    (z, i) =>
-      z !== undefined && i <= highest_zoneidx && compaction_suitable(z, order, 0, highest_zoneidx) === COMPACT_CONTINUE,
-  );
-  if (needed) kcompactd_do_work(k, node, order, highest_zoneidx);
 }
 
 /** Lifts the skip hints of a node's zones that asked for it. @kernel mm/compaction.c:reset_isolation_suitable @fidelity mirrored */

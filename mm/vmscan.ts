@@ -3,7 +3,7 @@
  * Page reclaim (mm/vmscan.c): kswapd and direct reclaim. A pass over the LRU lists is in vmscan/lruvec.ts, what becomes
  * of one isolated page in vmscan/shrink_folio.ts.
  */
-import { __GFP_FS, __GFP_IO } from "../include/linux/gfp.js";
+import { __GFP_DIRECT_RECLAIM, __GFP_FS, __GFP_IO } from "../include/linux/gfp.js";
 import {
   MAX_NR_ZONES,
   WMARK_HIGH,
@@ -22,7 +22,8 @@ import {
   NR_ZONE_INACTIVE_FILE,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { reset_isolation_suitable, wakeup_kcompactd } from "./compaction.js";
+import { reset_isolation_suitable } from "./compaction.js";
+import { wakeup_kcompactd } from "./compaction/kcompactd.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { wmark_pages, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
 import { count_vm_event } from "./vmstat.js";
@@ -137,11 +138,16 @@ function balance_pgdat(k: Machine, node: pglist_data, order: number, highest_zon
  * @kernel mm/vmscan.c:wakeup_kswapd
  * @fidelity simplified: kswapd does not sleep, it runs when it is woken, on behalf of the caller
  */
-export function wakeup_kswapd(k: Machine, z: zone, _gfp_flags: number, order: number, highest_zoneidx: number): void {
+export function wakeup_kswapd(k: Machine, z: zone, gfp_flags: number, order: number, highest_zoneidx: number): void {
   if (z.managed_pages === 0 || k.current.flags & PF_MEMALLOC) return;
   const node = k.nodes[z.node]!;
-  if (node.kswapd_failures >= MAX_RECLAIM_RETRIES) return;
-  if (pgdat_balanced(node, order, highest_zoneidx) && !pgdat_watermark_boosted(node, highest_zoneidx)) return;
+  const idle = pgdat_balanced(node, order, highest_zoneidx) && !pgdat_watermark_boosted(node, highest_zoneidx);
+  if (node.kswapd_failures >= MAX_RECLAIM_RETRIES || idle) {
+    if (!(gfp_flags & __GFP_DIRECT_RECLAIM)) wakeup_kcompactd(k, node, order, highest_zoneidx);
+    return;
+  }
   balance_pgdat(k, node, order, highest_zoneidx);
-  if (pgdat_balanced(node, order, highest_zoneidx)) reset_isolation_suitable(k, node);
+  if (!pgdat_balanced(node, order, highest_zoneidx)) return;
+  reset_isolation_suitable(k, node);
+  wakeup_kcompactd(k, node, order, highest_zoneidx);
 }

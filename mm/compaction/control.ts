@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One run of compaction, and what a zone remembers between runs (mm/internal.h, include/linux/mmzone.h). */
-import { page_list, pageblock_order, type zone } from "../../include/linux/mmzone.js";
+import { MAX_NR_ZONES, page_list, pageblock_order, type zone } from "../../include/linux/mmzone.js";
 import { subsys_state } from "../../include/linux/subsys.js";
 import type { Machine } from "../../include/machine.js";
 
 /** Pages that are isolated before they are migrated together. @kernel COMPACT_CLUSTER_MAX */
 export const COMPACT_CLUSTER_MAX = 32;
+/** Compaction of a whole zone, whatever blocks it has. @kernel mm/compaction.c:is_via_compact_memory */
+export const NO_ORDER = -1;
 
 /** What a zone remembers: where the scanners were, and which pageblocks are not worth a look. */
 export class zone_compact {
@@ -33,20 +35,37 @@ export class zone_compact {
   }
 }
 
+/** What a node's kcompactd is wanted for. */
+export interface kcompactd_request {
+  max_order: number;
+  /** The tightest bound that a request had; MAX_NR_ZONES: none. */
+  highest_zoneidx: number;
+  /** Checks for proactive compaction that it leaves out, since the last one did not help. */
+  skip: number;
+}
+
 class compaction_state {
   readonly zones: (zone_compact | undefined)[] = [];
+  readonly kcompactd: (kcompactd_request | undefined)[] = [];
+}
+
+function state_of(k: Machine): compaction_state {
+  return subsys_state(k, "mm/compaction.c", () => new compaction_state());
+}
+
+/** What a node's kcompactd is wanted for. */
+export function kcompactd_request_of(k: Machine, node: number): kcompactd_request {
+  return (state_of(k).kcompactd[node] ??= { max_order: 0, highest_zoneidx: MAX_NR_ZONES, skip: 0 });
 }
 
 /** What is remembered of a zone. */
 export function zone_compact_of(k: Machine, z: zone): zone_compact {
-  const s = subsys_state(k, "mm/compaction.c", () => new compaction_state());
-  return (s.zones[k.zones.indexOf(z)] ??= new zone_compact(z));
+  return (state_of(k).zones[k.zones.indexOf(z)] ??= new zone_compact(z));
 }
 
 /** What is remembered of a zone holds no longer: it has grown. */
 export function forget_zone(k: Machine, z: zone): void {
-  const { zones } = subsys_state(k, "mm/compaction.c", () => new compaction_state());
-  zones[k.zones.indexOf(z)] = undefined;
+  state_of(k).zones[k.zones.indexOf(z)] = undefined;
 }
 
 /** @kernel mm/internal.h:compact_control */
@@ -66,6 +85,8 @@ export class compact_control {
   readonly migratetype: number;
   /** It empties a range for somebody who wants that very range: huge pages are moved as well. */
   readonly alloc_contig: boolean;
+  /** Proactive compaction ends at this score; -1: it is not that. */
+  readonly proactive_score_low: number;
   /** Isolated free pages to move to, and pages to be moved. */
   readonly freepages = new page_list();
   readonly migratepages = new page_list();
@@ -92,8 +113,9 @@ export class compact_control {
     this.alloc_flags = o.alloc_flags;
     this.highest_zoneidx = o.highest_zoneidx;
     this.direct_compaction = o.direct_compaction;
-    this.whole_zone = o.thorough;
-    this.ignore_skip_hint = o.thorough;
+    this.proactive_score_low = o.proactive_score_low ?? -1;
+    this.whole_zone = o.thorough || this.proactive_score_low >= 0;
+    this.ignore_skip_hint = this.whole_zone;
     this.ignore_block_suitable = o.thorough;
     this.migratetype = (o.gfp_mask >>> 3) & 3;
     this.alloc_contig = o.alloc_contig === true;
@@ -112,6 +134,10 @@ export interface compact_wish {
   /** The whole zone, whatever was found before. */
   readonly thorough: boolean;
   readonly alloc_contig?: boolean;
+  /** kcompactd asks, so that its counters move as well. */
+  readonly kcompactd?: boolean;
+  /** All of the zone is looked at again, until its fragmentation (percent) is no more than this. */
+  readonly proactive_score_low?: number;
 }
 
 export function zone_end_pfn(z: zone): number {
