@@ -70,6 +70,8 @@ export class migrate_control<T> {
   readonly ret_pages = new page_list();
   /** Pages of THPs that were split. */
   readonly thp_split_pages = new page_list();
+  /** Have others had their chance to meet a migration entry? */
+  met = false;
   readonly attempt: migrate_attempt;
 
   constructor(

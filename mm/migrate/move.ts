@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
-import { PFN_SECTION_MASK, folio_mapped, type mem_section } from "../../include/linux/mem_map.js";
+import {
+  PFN_SECTION_MASK,
+  folio_mapped,
+  page_owner_of,
+  page_test,
+  type mem_section,
+} from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import {
   MIGRATE_ASYNC,
@@ -9,13 +15,15 @@ import {
   MR_DEMOTION,
   MR_MEMORY_FAILURE,
 } from "../../include/linux/migrate_mode.js";
+import type { anon_vma } from "../../include/linux/mm_types.js";
 import type { page_list } from "../../include/linux/mmzone.js";
-import { PG_active, PG_head, PG_locked, PG_unevictable, PG_writeback } from "../../include/linux/page-flags.js";
+import { PG_active, PG_head, PG_ksm, PG_locked, PG_unevictable, PG_writeback } from "../../include/linux/page-flags.js";
 import { PF_MEMALLOC } from "../../include/linux/sched.js";
+import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_del } from "../../lib/pagelist.js";
 import { EAGAIN, EBUSY, ENOMEM, ENOSYS } from "../../uapi/errno.js";
 import { folio_lock } from "../filemap.js";
-import { try_to_migrate } from "../rmap.js";
+import { put_anon_vma, try_to_migrate } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
 import { mod_isolated } from "../vmstat.js";
 import type { migrate_control } from "./attempt.js";
@@ -50,7 +58,10 @@ function wait_for_writeback<T>(c: migrate_control<T>, src: number, s: mem_sectio
   return 0;
 }
 
-/** Unmaps the locked source, moves it to the locked target, and maps whichever of them it is now. */
+/**
+ * Unmaps the locked source, moves it to the locked target, and maps whichever of them it is now. Before the first page of
+ * a call is mapped, others may meet its migration entries: the reverse map's lock is waited for.
+ */
 function move_unmapped<T>(
   c: migrate_control<T>,
   src: number,
@@ -70,14 +81,29 @@ function move_unmapped<T>(
     folio_add_lru(k, dst);
     if (page_was_mapped) lru_add_drain(k);
   }
-  if (page_was_mapped) remove_migration_ptes(k, src, rc === MIGRATEPAGE_SUCCESS ? dst : src);
+  if (page_was_mapped) {
+    if (!c.met && k.tasks.size > 1) {
+      c.met = true;
+      k.hooks.yieldPoint("remove_migration_ptes", { pfn: src });
+    }
+    remove_migration_ptes(k, src, rc === MIGRATEPAGE_SUCCESS ? dst : src);
+  }
   return rc;
+}
+
+/** Keeps the anon_vma of a mapped page while its mappings may go; undefined for other pages. @kernel mm/rmap.c:folio_get_anon_vma @fidelity mirrored */
+function folio_get_anon_vma(k: Machine, pfn: number): anon_vma | undefined {
+  const owner = page_owner_of(k.mem, pfn);
+  if (owner?.is_anon !== true || page_test(k.mem, pfn, PG_ksm) || !folio_mapped(k.mem, pfn)) return undefined;
+  const av = owner as anon_vma;
+  av.refcount++;
+  return av;
 }
 
 /**
  * Moves one page to a target. Their metadata is at `s`, `i` and `d`, `j`.
  * @kernel mm/migrate.c:__unmap_and_move
- * @fidelity simplified: the anon_vma is not held: nothing else runs between unmapping and mapping again
+ * @fidelity mirrored
  * @returns 0, -EAGAIN, or -EBUSY for writeback in a mode that does not wait
  */
 function __unmap_and_move<T>(
@@ -98,7 +124,9 @@ function __unmap_and_move<T>(
       rc = -EAGAIN;
     } else {
       d.flags[j]! |= PG_locked;
+      const av = c.k.tasks.size > 1 ? folio_get_anon_vma(c.k, src) : undefined;
       rc = move_unmapped(c, src, s, i, dst, d, j);
+      if (av !== undefined) put_anon_vma(c.k, av);
       d.flags[j]! &= ~PG_locked;
     }
   }
