@@ -38,14 +38,17 @@ export function sizeOf(build: () => unknown): number {
   return value === undefined ? 0 : after - before;
 }
 
-/** Median nanoseconds of `run`, by the clock, over some rounds; `ready` is outside the clock. */
+/** Rounds before those that count: the engine compiles a way of a few hundred functions. */
+const WARM_UP = 15;
+
+/** Median nanoseconds of `run`, by the clock, over some rounds, once it is warm; `ready` is outside the clock. */
 export function medianNs<T>(rounds: number, ready: () => T, run: (ready: T) => void): number {
   const took: number[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = -WARM_UP; round < rounds; round++) {
     const prepared = ready();
     const start = process.hrtime.bigint();
     run(prepared);
-    took.push(Number(process.hrtime.bigint() - start));
+    if (round >= 0) took.push(Number(process.hrtime.bigint() - start));
   }
   return took.sort((a, b) => a - b)[rounds >> 1]!;
 }
