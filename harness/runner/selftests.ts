@@ -69,7 +69,8 @@ function complete(g: Gathered, wrong: string): SelftestResult[] {
 }
 
 function runChild(task: Task, onMessage: (message: Message) => void): Promise<SelftestResult[]> {
-  const child = fork(CHILD, { stdio: ["ignore", "ignore", "pipe", "ipc"], execArgv: ["--enable-source-maps"] });
+  // without this process's options: nothing of the child's stacks is shown, so it need not read source maps
+  const child = fork(CHILD, { stdio: ["ignore", "ignore", "pipe", "ipc"], execArgv: [] });
   const gathered: Gathered = { planned: [], results: [], lines: [] };
   let failure: { name: string; message: string } | undefined;
   let stderr = "";
