@@ -13,6 +13,7 @@ import {
   type zone,
 } from "../include/linux/mmzone.js";
 import { PF_MEMALLOC } from "../include/linux/sched.js";
+import { memalloc_noreclaim_restore, memalloc_noreclaim_save } from "../include/linux/sched/mm.js";
 import { get_nr_swap_pages, SWAP_CLUSTER_MAX } from "../include/linux/swap.js";
 import {
   ALLOCSTALL_DMA,
@@ -121,14 +122,13 @@ function balance_pgdat(k: Machine, node: pglist_data, order: number, highest_zon
   const zones = node.node_zones.slice(0, Math.min(highest_zoneidx + 1, MAX_NR_ZONES)).filter((z) => z !== undefined);
   const boosted = pgdat_watermark_boosted(node, highest_zoneidx);
   const boosts = zones.map((z) => z.watermark_boost);
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   set_reclaim_active(node, highest_zoneidx, true);
   const reclaimed = balance_passes(k, node, order, highest_zoneidx, boosted);
   if (reclaimed > 0) node.kswapd_failures = 0;
   else if (reclaimed === 0) node.kswapd_failures++;
   set_reclaim_active(node, highest_zoneidx, false);
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
   zones.forEach((z, n) => (z.watermark_boost -= Math.min(z.watermark_boost, boosts[n]!)));
   if (boosted) wakeup_kcompactd(k, node, pageblock_order, highest_zoneidx);
 }

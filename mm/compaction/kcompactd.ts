@@ -3,7 +3,7 @@
 import { GFP_KERNEL } from "../../include/linux/gfp.js";
 import { MIGRATE_SYNC_LIGHT } from "../../include/linux/migrate_mode.js";
 import { MAX_NR_ZONES, pageblock_order, type pglist_data } from "../../include/linux/mmzone.js";
-import { PF_MEMALLOC } from "../../include/linux/sched.js";
+import { memalloc_noreclaim_restore, memalloc_noreclaim_save } from "../../include/linux/sched/mm.js";
 import { KCOMPACTD_WAKE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import {
@@ -35,10 +35,9 @@ const PASS = {
 
 /** Acts as a task that may use the reserves, as each of the kernel's that frees memory. */
 function as_kcompactd(k: Machine, fn: () => void): void {
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   fn();
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
 }
 
 /**

@@ -26,6 +26,7 @@ import {
 import { page_zone } from "../../include/linux/mem_map.js";
 import { MIGRATE_MOVABLE, NULL_PFN, PAGE_ALLOC_COSTLY_ORDER, ZONE_NORMAL } from "../../include/linux/mmzone.js";
 import { PF_MEMALLOC } from "../../include/linux/sched.js";
+import { memalloc_noreclaim_restore, memalloc_noreclaim_save } from "../../include/linux/sched/mm.js";
 import { COMPACTFAIL, COMPACTSTALL, COMPACTSUCCESS, NR_FREE_PAGES } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import {
@@ -109,10 +110,9 @@ function __alloc_pages_direct_compact(
   st: slowpath_state,
 ): number {
   if (order === 0) return NULL_PFN;
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   st.compact_result = try_to_compact_pages(k, gfp_mask, order, st.alloc_flags, ac, prio);
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
   if (st.compact_result === COMPACT_SKIPPED) return NULL_PFN;
   count_vm_event(k, COMPACTSTALL);
   const pfn = get_page_from_freelist(k, gfp_mask, order, st.alloc_flags, ac);
@@ -133,10 +133,9 @@ function __alloc_pages_direct_reclaim(
   ac: alloc_context,
   st: slowpath_state,
 ): number {
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   st.did_some_progress = try_to_free_pages(k, ac, order, gfp_mask);
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
   if (st.did_some_progress === 0) return NULL_PFN;
   for (let drained = false; ; drained = true) {
     const pfn = get_page_from_freelist(k, gfp_mask, order, st.alloc_flags, ac);

@@ -26,7 +26,7 @@ import {
   PG_writeback,
 } from "../../include/linux/page-flags.js";
 import { TTU_BATCH_FLUSH, TTU_SPLIT_HUGE_PMD } from "../../include/linux/rmap.js";
-import { PF_MEMALLOC } from "../../include/linux/sched.js";
+import { memalloc_noreclaim_restore, memalloc_noreclaim_save } from "../../include/linux/sched/mm.js";
 import { vm_swap_full } from "../../include/linux/swap.js";
 import {
   NR_ISOLATED_ANON,
@@ -230,13 +230,12 @@ export function shrink_folio_list(k: Machine, pfns: readonly number[], sc: scan_
  * @fidelity mirrored: a device that takes its time has written its pages when this returns
  */
 export function reclaim_pages(k: Machine, pfns: readonly number[]): number {
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   for (const pfn of pfns) k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! &= ~PG_active;
   const gfp_mask = __GFP_IO | __GFP_FS;
   const nr = shrink_folio_list(k, pfns, { gfp_mask, kswapd: false, nr_scanned: 0, nr_reclaimed: 0 });
   end_swap_writes(k);
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
   return nr;
 }
 
@@ -257,11 +256,10 @@ export function reclaim_clean_pages_from_list(k: Machine, z: zone, l: page_list)
     clean.unshift(pfn);
   }
   if (clean.length === 0) return 0;
-  const noreclaim_flag = k.current.flags & PF_MEMALLOC;
-  k.current.flags |= PF_MEMALLOC;
+  const noreclaim_flag = memalloc_noreclaim_save(k);
   const kept: number[] = [];
   const nr = shrink_folio_list(k, clean, { gfp_mask: GFP_KERNEL, kswapd: false, kept, nr_scanned: 0, nr_reclaimed: 0 });
-  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | noreclaim_flag;
+  memalloc_noreclaim_restore(k, noreclaim_flag);
   const node = k.nodes[z.node]!;
   __mod_node_page_state(node, NR_ISOLATED_FILE, -nr);
   for (const pfn of kept) {

@@ -3,7 +3,7 @@
 import { __GFP_FS, __GFP_IO, __GFP_MOVABLE } from "../gfp.js";
 import type { Machine } from "../../machine.js";
 import { KernelBug } from "../bug.js";
-import { PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN } from "../sched.js";
+import { PF_MEMALLOC, PF_MEMALLOC_NOFS, PF_MEMALLOC_NOIO, PF_MEMALLOC_PIN } from "../sched.js";
 
 /**
  * The allocation flags that the running task's context leaves of those asked for.
@@ -39,4 +39,25 @@ export function memalloc_pin_save(k: Machine): number {
 export function memalloc_pin_restore(k: Machine, flags: number): void {
   if (flags === undefined) throw new KernelBug("PF_MEMALLOC_PIN is restored from an uninitialised variable");
   k.current.flags = (k.current.flags & ~PF_MEMALLOC_PIN) | flags;
+}
+
+/**
+ * Lets the running task take the reserves, and keeps its allocations from reclaiming; returns what
+ * {@link memalloc_noreclaim_restore} wants.
+ * @kernel include/linux/sched/mm.h:memalloc_noreclaim_save
+ * @fidelity mirrored
+ */
+export function memalloc_noreclaim_save(k: Machine): number {
+  const flags = k.current.flags & PF_MEMALLOC;
+  k.current.flags |= PF_MEMALLOC;
+  return flags;
+}
+
+/**
+ * Puts PF_MEMALLOC back to what it was.
+ * @kernel include/linux/sched/mm.h:memalloc_noreclaim_restore
+ * @fidelity mirrored
+ */
+export function memalloc_noreclaim_restore(k: Machine, flags: number): void {
+  k.current.flags = (k.current.flags & ~PF_MEMALLOC) | flags;
 }
