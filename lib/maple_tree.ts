@@ -15,7 +15,7 @@ const CAPACITY = 32;
 const LOW = CAPACITY / 4;
 
 class node<T extends range> {
-  /** Leaf: starts of the entries. Inner: lower bound of each child; the first one's stands for anything lower. */
+  /** Leaf: starts of the entries. Inner: start of the first entry below each child. */
   readonly keys = new Float64Array(CAPACITY);
   /** Leaf: the entries. */
   vals: T[];
@@ -136,6 +136,7 @@ export class maple_tree<T extends range> {
     vals[i] = v;
     this.count++;
     this.stale(leaf);
+    if (i === 0) this.starts(leaf, at);
   }
 
   /** Takes out the entry that starts at `start`; false when there is none. O(log n). */
@@ -152,6 +153,11 @@ export class maple_tree<T extends range> {
     vals.pop();
     this.count--;
     this.stale(leaf);
+    if (n === 1) {
+      this.drop(leaf);
+      return true;
+    }
+    if (i === 0) this.starts(leaf, keys[0]!);
     if (n - 1 < LOW) this.shrink(leaf);
     return true;
   }
@@ -169,11 +175,15 @@ export class maple_tree<T extends range> {
     const at = v.vm_start;
     if (at === old) return;
     leaf.keys[i] = at;
-    if (i !== 0 || at > old) return;
-    for (let n = leaf; n.parent !== null; n = n.parent) {
-      const k = n.parent.kids!.indexOf(n);
-      if (n.parent.keys[k]! > at) n.parent.keys[k] = at;
-      if (k !== 0) break;
+    if (i === 0) this.starts(leaf, at);
+  }
+
+  /** Tells the nodes above that the first entry below `n` starts at `at`. */
+  private starts(n: node<T>, at: number): void {
+    for (let parent = n.parent; parent !== null; n = parent, parent = n.parent) {
+      const i = parent.kids!.indexOf(n);
+      parent.keys[i] = at;
+      if (i !== 0) return;
     }
   }
 
@@ -337,10 +347,31 @@ export class maple_tree<T extends range> {
     const right = parent.kids![j + 1];
     if (right === undefined || left.size() + right.size() > CAPACITY) return;
     this.join(left, right);
-    parent.keys.copyWithin(j + 1, j + 2, parent.kids!.length);
-    parent.kids!.splice(j + 1, 1);
+    this.disown(parent, j + 1);
+    if (parent.kids!.length < LOW) this.shrink(parent);
+  }
+
+  private disown(parent: node<T>, i: number): void {
+    parent.keys.copyWithin(i, i + 1, parent.kids!.length);
+    parent.kids!.splice(i, 1);
     parent.gap = 0;
     this.stale(parent);
+  }
+
+  /** Takes an empty node out of the tree, unless it is all of it. */
+  private drop(n: node<T>): void {
+    const { parent } = n;
+    if (parent === null) return;
+    if (n.prev !== null) n.prev.next = n.next;
+    if (n.next !== null) n.next.prev = n.prev;
+    const i = parent.kids!.indexOf(n);
+    this.disown(parent, i);
+    n.parent = null;
+    if (parent.kids!.length === 0) {
+      this.drop(parent);
+      return;
+    }
+    if (i === 0) this.starts(parent, parent.keys[0]!);
     if (parent.kids!.length < LOW) this.shrink(parent);
   }
 
