@@ -125,7 +125,7 @@ export function kernfs_fop_open(f_op: file_operations): opener {
   return (k, path, mode) => {
     if (mode & FMODE_WRITE && f_op.write === undefined) return -EACCES;
     if (mode & FMODE_READ && f_op.read === undefined) return -EACCES;
-    return new file(path, new inode(k.next_ino++, 0), f_op, mode, false);
+    return new file(path, new inode(k.next_ino++, 0), f_op, mode);
   };
 }
 

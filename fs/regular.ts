@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Files that stand for what programs map besides memfds: ordinary files, and devices that only map. */
-import { address_space, file, type file_operations, FMODE_READ, inode, S_IFCHR, S_IFREG } from "../include/linux/fs.js";
+import { address_space, file, type file_operations, inode, S_IFCHR, S_IFREG } from "../include/linux/fs.js";
 import type { vm_area_struct, vm_operations_struct } from "../include/linux/mm_types.js";
 import { vm_flags_or, type vm_flags_t } from "../include/linux/vm_flags.js";
 import type { Machine } from "../include/machine.js";
@@ -43,14 +43,29 @@ const generic_file_operations: file_operations = {
  * Opens an ordinary file of `size` bytes that reads as zeroes.
  * @kernel mm/filemap.c:generic_file_mmap
  * @fidelity simplified: no file system behind it; what is written lives in the page cache
- * @param mode FMODE_READ, FMODE_WRITE
+ * @param mode FMODE_READ, FMODE_WRITE or both
  */
 export function open_regular(k: Machine, path: string, size: number, mode: number): file {
-  return new file(path, make_inode(k, size), generic_file_operations, mode | FMODE_READ, false);
+  return new file(path, make_inode(k, size), generic_file_operations, mode);
 }
 
 /** A device's mapping has no pages of its own: touching it is SIGBUS. */
 const device_vm_ops: vm_operations_struct = { name: "device_vm_ops" };
+
+/**
+ * Opens a character device that can be mapped.
+ * @kernel drivers/char/mem.c:memory_open, and what other drivers have in its place
+ * @fidelity simplified: it cannot be read or written
+ * @param mmap what the driver does with a VMA that maps it: 0, or -errno
+ */
+export function open_mappable(
+  k: Machine,
+  path: string,
+  mode: number,
+  mmap: NonNullable<file_operations["mmap"]>,
+): file {
+  return new file(path, make_inode(k, 0, S_IFCHR), { name: "device_file_operations", mmap, release }, mode);
+}
 
 /**
  * Opens a device or anon_inode ("/dev/kvm", "anon_inode:kvm-vcpu:0") that can be mapped but whose memory is not
@@ -65,14 +80,9 @@ export function open_device(
   vma_flags: vm_flags_t,
   vm_ops: vm_operations_struct = device_vm_ops,
 ): file {
-  const ops: file_operations = {
-    name: "device_file_operations",
-    mmap(_k: Machine, _f: file, vma: vm_area_struct): number {
-      vma.vm_flags = vm_flags_or(vma.vm_flags, vma_flags);
-      vma.vm_ops = vm_ops;
-      return 0;
-    },
-    release,
-  };
-  return new file(path, make_inode(k, 0, S_IFCHR), ops, mode, false);
+  return open_mappable(k, path, mode, (_k, _f, vma) => {
+    vma.vm_flags = vm_flags_or(vma.vm_flags, vma_flags);
+    vma.vm_ops = vm_ops;
+    return 0;
+  });
 }

@@ -121,5 +121,5 @@ const gup_test_fops: file_operations = { name: "gup_test", unlocked_ioctl: gup_t
 
 /** Opens the file. @kernel mm/gup_test.c:gup_test_fops @fidelity mirrored */
 export function gup_test_open(k: Machine, path: string, mode: number): file {
-  return nonseekable(new file(path, new inode(k.next_ino++, 0), gup_test_fops, mode, false));
+  return nonseekable(new file(path, new inode(k.next_ino++, 0), gup_test_fops, mode));
 }

@@ -47,7 +47,7 @@ function mincore_pte(k: Machine, vma: vm_area_struct, addr: number): number {
 function can_do_mincore(vma: vm_area_struct): boolean {
   if (vma_is_anonymous(vma)) return true;
   if (vma.vm_file === null) return false;
-  return vma.vm_file.f_inode.shmem !== null || (vma.vm_file.f_mode & FMODE_WRITE) !== 0 || vma.vm_file.deleted;
+  return vma.vm_file.f_inode.shmem !== null || (vma.vm_file.f_mode & FMODE_WRITE) !== 0 || vma.vm_file.f_inode.unlinked;
 }
 
 /** Does one VMA's part; how many pages, or -ENOMEM. @kernel mm/mincore.c:do_mincore */

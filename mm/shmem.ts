@@ -309,6 +309,23 @@ export function shmem_file(f: file): boolean {
   return f.f_inode.shmem !== null;
 }
 
+/** The inode of a new shmem file; its size is accounted for already. @kernel mm/shmem.c:shmem_get_inode */
+function shmem_get_inode(k: Machine, size: number, flags: vm_area_struct["vm_flags"]): inode {
+  const host = new inode(k.next_ino++, size);
+  host.i_mapping = new address_space(host, new xarray());
+  k.mem.register(host.i_mapping);
+  host.shmem = {
+    flags: vm_flags_and(flags, VM_NORESERVE),
+    alloced: 0,
+    swapped: 0,
+    seals: F_SEAL_SEAL,
+    falloc: null,
+    fallocend: 0,
+    policies: [],
+  };
+  return host;
+}
+
 /**
  * Makes an unlinked shmem file of `size` bytes.
  * @kernel mm/shmem.c:__shmem_file_setup
@@ -326,19 +343,29 @@ export function shmem_file_setup(
   if (size < 0 || size > MAX_INDEX * PAGE_SIZE) return -EINVAL;
   const noreserve = vm_flags_test(flags, VM_NORESERVE);
   if (shmem_acct_size(k, noreserve, size) !== 0) return -ENOMEM;
-  const host = new inode(k.next_ino++, size);
-  host.i_mapping = new address_space(host, new xarray());
-  k.mem.register(host.i_mapping);
-  host.shmem = {
-    flags: vm_flags_and(flags, VM_NORESERVE),
-    alloced: 0,
-    swapped: 0,
-    seals: F_SEAL_SEAL,
-    falloc: null,
-    fallocend: 0,
-    policies: [],
+  const host = shmem_get_inode(k, size, flags);
+  host.unlinked = true;
+  return new file(path, host, shmem_file_operations, FMODE_READ | FMODE_WRITE);
+}
+
+/**
+ * Makes an empty file of a tmpfs, which its name keeps while nobody has it open.
+ * @kernel mm/shmem.c:shmem_mknod
+ * @fidelity simplified: no directories
+ * @returns what opens it by that name
+ */
+export function shmem_mknod(k: Machine): (k: Machine, path: string, mode: number) => file {
+  const host = shmem_get_inode(k, 0, VM_NORESERVE);
+  return (_k, path, mode) => {
+    host.i_count++;
+    return new file(path, host, shmem_file_operations, mode);
   };
-  return new file(path, host, shmem_file_operations, FMODE_READ | FMODE_WRITE, true);
+}
+
+/** Takes the name of a file of a tmpfs away from it. @kernel mm/shmem.c:shmem_unlink @fidelity mirrored */
+export function shmem_unlink(k: Machine, host: inode): void {
+  host.unlinked = true;
+  if (--host.i_count === 0) shmem_evict_inode(k, host);
 }
 
 /**

@@ -45,7 +45,7 @@ const def_blk_fops: file_operations = { name: "def_blk_fops" };
 
 /** Opens a block device. @kernel block/fops.c:blkdev_open @fidelity simplified: to be swapped to; no reading, writing, mapping */
 export function blkdev_open(dev: block_device, path: string, mode: number): file {
-  const f = new file(path, dev.inode, def_blk_fops, mode, false);
+  const f = new file(path, dev.inode, def_blk_fops, mode);
   f.private_data = dev;
   return f;
 }

@@ -71,7 +71,7 @@ const vfio_fops: file_operations = {
 export function vfio_fops_open(k: Machine, path: string, mode: number): file {
   const host = new inode(k.next_ino++, 0);
   host.i_mode = S_IFCHR;
-  const f = new file(path, host, vfio_fops, mode, false);
+  const f = new file(path, host, vfio_fops, mode);
   f.private_data = new vfio_container(vfio_iommu_type1_open(k, VFIO_TYPE1v2_IOMMU)!);
   return f;
 }

@@ -105,7 +105,7 @@ export function show_smap_vma_flags(k: Machine, vma: vm_area_struct): string[] {
  */
 export function vma_name(mm: mm_struct, vma: vm_area_struct): string {
   const file = vma.vm_file;
-  if (file !== null) return file.path.replaceAll("\n", "\\012") + (file.deleted ? " (deleted)" : "");
+  if (file !== null) return file.path.replaceAll("\n", "\\012") + (file.f_inode.unlinked ? " (deleted)" : "");
   const named = vma.vm_ops?.vmaName?.(vma);
   if (named !== undefined) return named;
   if (vma.vm_start <= mm.brk && vma.vm_end >= mm.start_brk) return "[heap]";

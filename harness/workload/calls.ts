@@ -3,9 +3,10 @@
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import * as mman from "../../uapi/mman-common.js";
 import type { KernelModule, Machine, Syscalls, Task } from "../replay/kernel.js";
+import { FMODE_READ, FMODE_WRITE } from "../../include/linux/fs.js";
 import { openPath, install, known, move } from "./files.js";
 import type { StraceCall } from "./strace.js";
-import { fdOf, flagsOf, numberOf, stringOf } from "./symbols.js";
+import { fdOf, flagsOf, maskOf, numberOf, stringOf } from "./symbols.js";
 import { PR_SET_VMA } from "../../uapi/prctl.js";
 
 /** What became of a call: made, with what the model returned; or left out, and why. */
@@ -72,9 +73,11 @@ function memfd({ kernel, k, sys }: CallContext, call: StraceCall, a: readonly st
   return { ret: call.ret.value! };
 }
 
-function open({ kernel, k, sys }: CallContext, call: StraceCall): Outcome {
+function open({ kernel, k, sys }: CallContext, call: StraceCall, a: readonly string[]): Outcome {
   if (!succeeded(call) || call.ret.path === null) return skip("nothing was opened");
-  install(sys, k.current, call.ret.value!, openPath(kernel, k, call.ret.path));
+  const flags = a[call.name === "openat" ? 2 : 1]!;
+  const mode = /\bO_PATH\b/.test(flags) ? 0 : (flagsOf(flags) + 1) & (FMODE_READ | FMODE_WRITE);
+  install(sys, k.current, call.ret.value!, openPath(kernel, k, call.ret.path, mode));
   return { ret: call.ret.value! };
 }
 
@@ -131,6 +134,11 @@ function exit({ sys }: CallContext): Outcome {
   return { ret: 0 };
 }
 
+function mbind({ sys }: CallContext, _call: StraceCall, a: readonly string[]): Outcome {
+  const nodes = a[3] === "NULL" ? null : maskOf(a[3]!);
+  return { ret: sys.mbind(numberOf(a[0]!), numberOf(a[1]!), flagsOf(a[2]!), nodes, numberOf(a[4]!), flagsOf(a[5]!)) };
+}
+
 const range = (a: readonly string[]): [number, number] => [numberOf(a[0]!), numberOf(a[1]!)];
 const fdAnd = ({ kernel, k, sys }: CallContext, arg: string): number => known(kernel, k, sys, fdOf(arg));
 
@@ -151,8 +159,9 @@ const handlers: Readonly<Record<string, Handler>> = {
   fork: clone,
   vfork: clone,
   prctl,
+  mbind,
   exit,
-  execve: exit,
+  execve: (x, call) => (call.ret.errno === null ? exit(x) : skip("failed")),
   munmap: ({ sys }, _call, a) => ({ ret: sys.munmap(...range(a)) }),
   mprotect: ({ sys }, _call, a) => ({ ret: sys.mprotect(...range(a), flagsOf(a[2]!)) }),
   pkey_mprotect: ({ sys }, _call, a) => ({ ret: sys.pkey_mprotect(...range(a), flagsOf(a[2]!), numberOf(a[3]!)) }),

@@ -25,14 +25,17 @@ export interface WorkloadComparison {
 }
 
 interface Vma {
-  start: number;
-  end: number;
+  readonly start: number;
+  readonly end: number;
   readonly perms: string;
   readonly pgoff: number;
   readonly name: string;
   readonly flags: string;
-  readonly anonymous: number;
-  readonly stripped: boolean;
+}
+
+interface Recorded extends Vma {
+  /** Has it anonymous pages? */
+  readonly touched: boolean;
 }
 
 type Range = readonly [number, number];
@@ -43,6 +46,8 @@ const RULES = {
     "MAP_STACK sets VM_NOHUGEPAGE since v6.7; in v6.1 it sets nothing, so such a VMA merges with an equal neighbour",
   account:
     "mprotect() takes VM_ACCOUNT from private memory that was never written and becomes read-only; v6.1 keeps it",
+  lockonfault: "later kernels name VM_LOCKONFAULT in smaps (lf); v6.1 prints ??",
+  unlinked: "the name of the file went by a call that is not in the recording",
 } as const;
 
 function text(vma: Vma): string {
@@ -74,65 +79,105 @@ class Rules {
   }
 }
 
-/** The recorded address space as v6.1 would show it. */
-function expectedVmas(w: Workload, rules: Rules): Vma[] {
-  const stacks = rangesOf(w, "mmap", (a) => /\bMAP_STACK\b/.test(a[3] ?? ""));
-  const out: Vma[] = [];
+/** The recorded address space, in the words of v6.1's smaps. */
+function recordedVmas(w: Workload, rules: Rules): Recorded[] {
+  const vmas: Recorded[] = [];
   for (const { start, end, perms, pgoff, name, flags, anonymous } of w.after) {
     if (name === GATE) {
       rules.take("gate");
       continue;
     }
-    const plain: Vma = { start, end, perms, pgoff, name, flags: flags.join(" "), anonymous, stripped: false };
-    const strip = flags.includes("nh") && name === "" && within(plain, stacks);
-    if (strip) rules.take("stack");
-    const vma = strip ? { ...plain, flags: flags.filter((f) => f !== "nh").join(" "), stripped: true } : plain;
-    const last = out.at(-1);
-    if (last !== undefined && joins(last, vma)) out[out.length - 1] = { ...last, end: vma.end, stripped: true };
-    else out.push(vma);
+    if (flags.includes("lf")) rules.take("lockonfault");
+    const shown = flags.map((f) => (f === "lf" ? "??" : f)).join(" ");
+    vmas.push({ start, end, perms, pgoff, name, flags: shown, touched: anonymous !== 0 });
+  }
+  return vmas;
+}
+
+function gotVmas(kernel: KernelModule, k: Machine, r: ReplayedProgram): Vma[] {
+  return kernel.show_smaps(k, r.mm).map(({ start, end, perms, pgoff, name, VmFlags }) => {
+    return { start, end, perms, pgoff, name, flags: VmFlags.join(" ") };
+  });
+}
+
+const without = (flags: string, flag: string): string =>
+  flags
+    .split(" ")
+    .filter((f) => f !== flag)
+    .join(" ");
+
+/** Which rule explains that a part of a recorded VMA has other flags than what the model has there, if one does. */
+class Later {
+  private readonly stacks: readonly Range[];
+  private readonly unwritable: readonly Range[];
+
+  constructor(w: Workload) {
+    this.stacks = rangesOf(w, "mmap", (a) => /\bMAP_STACK\b/.test(a[3] ?? ""));
+    this.unwritable = rangesOf(w, "mprotect", (a) => !/\bPROT_WRITE\b/.test(a[2] ?? ""));
+  }
+
+  rule(part: Recorded, got: Vma): "stack" | "account" | null {
+    if (part.name !== "" || !part.perms.endsWith("p") || part.flags === got.flags) return null;
+    if (without(part.flags, "nh") === got.flags && within(part, this.stacks)) return "stack";
+    const unwritable = part.perms[1] === "-" && !part.touched && within(part, this.unwritable);
+    return unwritable && without(got.flags, "ac") === part.flags ? "account" : null;
+  }
+}
+
+/** Cuts a VMA where VMAs of a sorted list begin and end: its parts, each with the one of the list that holds it. */
+function* parts(vma: Recorded, list: readonly Vma[]): Generator<[part: Recorded, holder: Vma | undefined]> {
+  let at = vma.start;
+  for (const other of list) {
+    if (other.end <= at) continue;
+    if (other.start >= vma.end) break;
+    if (other.start > at) yield [{ ...vma, start: at, end: other.start }, undefined];
+    const from = Math.max(at, other.start);
+    at = Math.min(vma.end, other.end);
+    yield [{ ...vma, start: from, end: at }, other];
+  }
+  if (at < vma.end) yield [{ ...vma, start: at }, undefined];
+}
+
+/** The recorded address space as v6.1 would have it: flags that a rule explains are the model's, and VMAs merge so. */
+function expectedVmas(w: Workload, got: readonly Vma[], rules: Rules): Vma[] {
+  const later = new Later(w);
+  const out: Vma[] = [];
+  let changedLast = false;
+  for (const vma of recordedVmas(w, rules)) {
+    const taken = new Set<keyof typeof RULES>();
+    let inside = false;
+    for (const [part, holder] of parts(vma, got)) {
+      const rule = holder === undefined ? null : later.rule(part, holder);
+      if (rule !== null) taken.add(rule);
+      const flags = rule === null ? part.flags : holder!.flags;
+      const last = out.at(-1);
+      const mayJoin = inside || changedLast || rule !== null;
+      if (mayJoin && last !== undefined && joins(last, { ...part, flags }))
+        out[out.length - 1] = { ...last, end: part.end };
+      else out.push({ ...part, flags });
+      changedLast = rule !== null;
+      inside = true;
+    }
+    for (const rule of taken) rules.take(rule);
   }
   return out;
 }
 
-/** Would these two be one VMA, had the flag of MAP_STACK not kept them apart? */
 function joins(a: Vma, b: Vma): boolean {
-  if (a.end !== b.start || !(a.stripped || b.stripped)) return false;
-  return a.perms === b.perms && a.flags === b.flags && a.name === "" && b.name === "" && a.perms.endsWith("p");
-}
-
-function gotVmas(kernel: KernelModule, k: Machine, r: ReplayedProgram): Vma[] {
-  return kernel.show_smaps(k, r.mm).map((row) => ({
-    start: row.start,
-    end: row.end,
-    perms: row.perms,
-    pgoff: row.pgoff,
-    name: row.name,
-    flags: row.VmFlags.join(" "),
-    anonymous: 0,
-    stripped: false,
-  }));
-}
-
-/** Is VM_ACCOUNT all that differs, and was this very range made unwritable by mprotect() without having been touched? */
-function accountOnly(e: Vma, g: Vma, unwritable: readonly Range[]): boolean {
-  if (e.anonymous !== 0 || e.name !== "" || e.perms[1] !== "-" || !e.perms.endsWith("p")) return false;
-  const flags = g.flags.split(" ");
-  if (!flags.includes("ac") || flags.filter((f) => f !== "ac").join(" ") !== e.flags) return false;
-  if (text({ ...g, flags: "" }) !== text({ ...e, flags: "" })) return false;
-  return unwritable.some(([from, to]) => from === e.start && to === e.end);
+  return a.end === b.start && a.flags === b.flags && a.perms === b.perms && a.name === b.name;
 }
 
 export function compareAfter(kernel: KernelModule, k: Machine, w: Workload, r: ReplayedProgram): WorkloadComparison {
   const rules = new Rules();
-  const expected = expectedVmas(w, rules);
-  const got = new Map(gotVmas(kernel, k, r).map((vma) => [vma.start, vma]));
-  const unwritable = rangesOf(w, "mprotect", (a) => !/\bPROT_WRITE\b/.test(a[2] ?? ""));
+  const vmas = gotVmas(kernel, k, r);
+  const expected = expectedVmas(w, vmas, rules);
+  const got = new Map(vmas.map((vma) => [vma.start, vma]));
   const differences: { expected: string | null; got: string | null }[] = [];
   for (const e of expected) {
     const g = got.get(e.start);
     got.delete(e.start);
     if (g !== undefined && text(g) === text(e)) continue;
-    if (g !== undefined && accountOnly(e, g, unwritable)) rules.take("account");
+    if (g !== undefined && text({ ...g, name: `${g.name} (deleted)` }) === text(e)) rules.take("unlinked");
     else differences.push({ expected: text(e), got: g === undefined ? null : text(g) });
   }
   for (const g of got.values()) differences.push({ expected: null, got: text(g) });

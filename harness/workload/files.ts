@@ -24,12 +24,20 @@ function noexec(f: file): file {
   return f;
 }
 
-/** Makes a file that is known by its path alone. */
-export function openPath(kernel: KernelModule, k: Machine, path: string): file {
-  const mode = FMODE_READ | FMODE_WRITE;
+/** Makes a file that is known by its path alone. `mode`: FMODE_ bits; both where nothing says how it was opened. */
+export function openPath(kernel: KernelModule, k: Machine, path: string, mode = FMODE_READ | FMODE_WRITE): file {
+  const tmpfs = path.startsWith("/dev/shm/");
+  if (tmpfs) kernel.add_tmpfs_file(k, path);
+  if (tmpfs || path === "/dev/zero") return opened(kernel, k, path, mode);
   if (!isDevice(path)) return kernel.open_regular(k, path, FILE_BYTES, mode);
   const f = kernel.open_device(k, path, mode, vm_flags(0));
   return path.startsWith("anon_inode:") ? noexec(f) : f;
+}
+
+function opened(kernel: KernelModule, k: Machine, path: string, mode: number): file {
+  const f = kernel.open_path(k, path, mode);
+  if (typeof f === "number") throw new Error(`${path} cannot be opened: ${String(f)}`);
+  return f;
 }
 
 /** Puts a file under a descriptor; what stood there was closed by a call that the recording left out. */
@@ -51,7 +59,8 @@ export function move(sys: Syscalls, task: Task, from: number, to: number): void 
 export function known(kernel: KernelModule, k: Machine, sys: Syscalls, arg: FdArg): number {
   const task = k.current;
   const open = task.files.get(arg.fd);
-  if (arg.fd < 0 || arg.path === null || open?.path === arg.path) return arg.fd;
-  install(sys, task, arg.fd, openPath(kernel, k, arg.path));
+  if (arg.fd < 0 || arg.path === null) return arg.fd;
+  if (open?.path !== arg.path) install(sys, task, arg.fd, openPath(kernel, k, arg.path));
+  if (arg.deleted) task.files.get(arg.fd)!.f_inode.unlinked = true;
   return arg.fd;
 }

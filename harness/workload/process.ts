@@ -72,8 +72,12 @@ class Builder {
 
   private map(vma: SmapsVma, flags: number, fd: number): void {
     const len = vma.end - vma.start;
-    const ret = this.sys.mmap(vma.start, len, protOf(vma.perms), flags | mman.MAP_FIXED, fd, vma.pgoff * PAGE_SIZE);
+    const prot = protOf(vma.perms);
+    // Read-only memory is accounted for where it was writable once, as what a program relocates at its start.
+    const once = vma.flags.includes("ac") ? prot | mman.PROT_WRITE : prot;
+    const ret = this.sys.mmap(vma.start, len, once, flags | mman.MAP_FIXED, fd, vma.pgoff * PAGE_SIZE);
     if (ret !== vma.start) throw this.wrong(vma, `cannot be mapped in the model (${String(ret)})`);
+    if (once !== prot) this.sys.mprotect(vma.start, len, prot);
   }
 
   private file(vma: SmapsVma): void {

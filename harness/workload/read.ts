@@ -42,3 +42,17 @@ export function readWorkload(which: string): Workload {
     afterPath,
   };
 }
+
+/** Where the heap starts: what the first brk(0) of the program returned. */
+export function firstBrk(w: Workload): number {
+  for (const e of w.strace.events) {
+    if (isCall(e) && e.name === "brk" && e.pid === w.strace.pid) return e.ret.value ?? 0;
+  }
+  return w.before.find((vma) => vma.name === "[heap]")?.start ?? 0;
+}
+
+/** Had the recorded kernel CONFIG_ANON_VMA_NAME? Without it, each prctl(PR_SET_VMA) is EINVAL. */
+export function namesMappings(w: Workload): boolean {
+  const named = w.calls.filter((call) => call.name === "prctl" && call.args[0] === "PR_SET_VMA");
+  return named.length === 0 || named.some((call) => call.ret.errno !== "EINVAL");
+}

@@ -8,7 +8,7 @@ import type { KernelModule, Machine, Task } from "../replay/kernel.js";
 import { type CallContext, makeRecordedCall } from "./calls.js";
 import { findGuest, needGuest, type GuestPlan } from "./guest.js";
 import { makeProcess } from "./process.js";
-import type { Workload } from "./read.js";
+import { firstBrk, namesMappings, type Workload } from "./read.js";
 import { isCall, type StraceCall, type StraceEvent } from "./strace.js";
 import { BadLine } from "./strace-line.js";
 
@@ -68,14 +68,6 @@ export interface ReplayedWorkload extends ReplayedProgram {
 
 const EEXIST = 17;
 
-/** Where the heap starts: what the first brk(0) of the program returned. */
-function firstBrk(w: Workload): number {
-  for (const e of w.strace.events) {
-    if (isCall(e) && e.name === "brk" && e.pid === w.strace.pid) return e.ret.value ?? 0;
-  }
-  return w.before.find((vma) => vma.name === "[heap]")?.start ?? 0;
-}
-
 class Replay {
   readonly skipped: SkippedCall[] = [];
   readonly divergences: WorkloadDivergence[] = [];
@@ -98,6 +90,7 @@ class Replay {
     this.task = makeProcess(kernel, k, sys, workload.before, workload.beforePath, firstBrk(workload));
     this.mm = this.task.mm!;
     this.x = { kernel, k, sys, tasks: new Map([[workload.strace.pid, this.task]]) };
+    if (!namesMappings(workload)) k.config.ANON_VMA_NAME = false;
   }
 
   run(): void {
@@ -123,8 +116,15 @@ class Replay {
     }
     this.x.k.current = task;
     if (!isCall(event)) this.exit(task);
+    else if (task === this.task && event.name === "execve" && event.ret.errno === null) throw this.turned(event);
     else if (task.exited) this.skip(event, "made by a program that the process had turned into");
     else this.call(event, i);
+  }
+
+  private turned(call: StraceCall): UserError {
+    const what = "the recorded process turns into another program, whose first address space is not recorded";
+    const todo = "record that program, or end the recording before this line";
+    return new UserError(`${this.workload.strace.path}:${String(call.line)}`, what, todo);
   }
 
   private exit(task: Task): void {
@@ -183,12 +183,12 @@ class Replay {
       if (!this.early(i, (e) => e.name === "munmap" || e.name === "mremap")) return outcome;
       return makeRecordedCall(this.x, call);
     } catch (error) {
-      if (!(error instanceof BadLine)) throw error;
-      throw new UserError(
-        `${this.workload.strace.path}:${String(call.from)}`,
-        error.message,
-        "record it again with strace -f -y",
-      );
+      const where = `${this.workload.strace.path}:${String(call.from)}`;
+      if (error instanceof BadLine) throw new UserError(where, error.message, "record it again with strace -f -y");
+      if (error instanceof Error && /^(?:NotModelled|KernelBug)$/.test(error.name)) {
+        error.message = `${where}: ${error.message}`;
+      }
+      throw error;
     }
   }
 

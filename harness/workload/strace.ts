@@ -39,7 +39,7 @@ export function isCall(event: StraceEvent): event is StraceCall {
 /** Calls that the replay makes. */
 const made = new Set(
   `brk clone clone3 close close_range dup dup2 dup3 eventfd2 execve exit exit_group fallocate fork ftruncate
-  madvise memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall munmap open openat pkey_alloc
+  madvise mbind memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall munmap open openat pkey_alloc
   pkey_free pkey_mprotect prctl process_madvise vfork`.split(/\s+/),
 );
 
@@ -48,7 +48,7 @@ const harmless = new Set(
   `access arch_prctl bind chdir clock_gettime clock_nanosleep connect creat epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd
   faccessat faccessat2 fadvise64 fcntl fdatasync flock fstat fstatfs fsync futex get_mempolicy get_robust_list getcwd getdents64
   getegid geteuid getgid getpid getppid getrandom getrlimit getrusage getsockname getsockopt gettid getuid io_uring_enter
-  io_uring_register io_uring_setup ioctl kill listen lseek lstat madvise_hint mbind membarrier migrate_pages mkdir mkdirat move_pages
+  io_uring_register io_uring_setup ioctl kill listen lseek lstat membarrier migrate_pages mkdir mkdirat move_pages
   nanosleep newfstatat open_by_handle_at pipe pipe2 pkey_get pkey_set poll ppoll pread64 preadv prlimit64 pselect6 pwrite64 pwritev read
   readahead readlink readlinkat readv recvfrom recvmsg rename restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend
   rt_sigtimedwait sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getparam sched_getscheduler

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The symbolic constants that strace prints, as numbers. */
 import * as memfd from "../../uapi/memfd.js";
+import * as mempolicy from "../../uapi/mempolicy.js";
 import * as mman from "../../uapi/mman-common.js";
 import { BadLine } from "./strace-line.js";
 
@@ -24,7 +25,7 @@ const others: Readonly<Record<string, number>> = {
 };
 
 const table = new Map<string, number>(
-  [...Object.entries(mman), ...Object.entries(memfd), ...Object.entries(others)].filter(isNumber),
+  [mman, memfd, mempolicy, others].flatMap((names) => Object.entries(names)).filter(isNumber),
 );
 
 function isNumber(entry: [string, unknown]): entry is [string, number] {
@@ -58,6 +59,14 @@ export function flagsOf(arg: string): number {
     else if (!ignored.test(word)) throw new BadLine(`unknown constant ${JSON.stringify(word)}`);
   }
   return value;
+}
+
+/** A bit mask: words of 64 bits, the lowest first. */
+export function maskOf(arg: string): bigint {
+  const words = /^\[((?:0x)?[0-9a-f]+(?:, (?:0x)?[0-9a-f]+)*)?\]$/.exec(arg);
+  if (words === null) throw new BadLine(`${JSON.stringify(arg)} is not a mask`);
+  const read = (word: string): bigint => BigInt(word.startsWith("0x") ? word : `0x${word}`);
+  return (words[1]?.split(", ") ?? []).reduceRight((mask, word) => (mask << 64n) | read(word), 0n);
 }
 
 /** A descriptor and what `-y` says of it. */

@@ -61,6 +61,8 @@ export class inode {
   i_mode = S_IFREG;
   /** How many open files and mappings hold it. */
   i_count = 1;
+  /** Has its name gone (as a memfd's always has)? @kernel include/linux/dcache.h:d_unlinked */
+  unlinked = false;
   /** Held by a task that changes the file, so by one at a time. */
   i_rwsem = false;
   constructor(i_ino: number, i_size: number) {
@@ -104,16 +106,13 @@ export class file {
   f_count = 1;
   /** Has it positions (FMODE_PREAD and FMODE_PWRITE)? */
   seekable = true;
-  /** Has the name gone (as a memfd's always has)? */
-  readonly deleted: boolean;
   /** What the driver that opened it keeps. */
   private_data: unknown = null;
-  constructor(path: string, f_inode: inode, f_op: file_operations, f_mode: number, deleted: boolean) {
+  constructor(path: string, f_inode: inode, f_op: file_operations, f_mode: number) {
     this.path = path;
     this.f_inode = f_inode;
     this.f_op = f_op;
     this.f_mode = f_mode;
-    this.deleted = deleted;
   }
   get f_mapping(): address_space {
     return this.f_inode.i_mapping;
@@ -146,7 +145,7 @@ export function anon_inode_getfile(
 ): file {
   const host = new inode(k.next_ino++, 0);
   host.i_mode = 0;
-  const f = new file(`anon_inode:${name}`, host, f_op, f_mode, false);
+  const f = new file(`anon_inode:${name}`, host, f_op, f_mode);
   f.private_data = priv;
   return nonseekable(f);
 }

@@ -32,7 +32,8 @@ const hugetlbfs_file_operations: file_operations = {
 export function hugetlb_file_setup(k: Machine, size: number, page_size: number): file {
   const host = new inode(k.next_ino++, size);
   host.i_mapping = { i_mmap: new Set(), i_mmap_writable: 0 } as never;
-  const f = new file("/anon_hugepage", host, hugetlbfs_file_operations, FMODE_READ | FMODE_WRITE, true);
+  host.unlinked = true;
+  const f = new file("/anon_hugepage", host, hugetlbfs_file_operations, FMODE_READ | FMODE_WRITE);
   f.private_data = page_size;
   return f;
 }

@@ -8,6 +8,9 @@ import { expect } from "chai";
 import { describeFailure, EXIT_BAD_INPUT } from "../../harness/errors.js";
 import { readRecording } from "../../harness/replay/recording.js";
 import { projectRoot } from "../../harness/root.js";
+import { loadVariant } from "../../harness/variants/load.js";
+import { readWorkload } from "../../harness/workload/read.js";
+import { replayProgram } from "../../harness/workload/replay.js";
 import { readSmaps } from "../../harness/workload/smaps.js";
 import { readStrace } from "../../harness/workload/strace.js";
 
@@ -97,6 +100,17 @@ describe("replay: bad input", () => {
   });
   it("a call that is resumed but was never begun", () => {
     refuse("w.strace", "7  <... munmap resumed>) = 0\n", readStrace, ":1:", "was not begun");
+  });
+  it("a process that turns into another program", async () => {
+    const vma = "00400000-00401000 r--p 00000000 00:00 0 \nVmFlags: rd mr mw me \n";
+    for (const part of ["before", "after"]) writeFileSync(join(folder, `w.${part}.smaps`), vma);
+    const { kernel } = await loadVariant("base");
+    const replay = (path: string): unknown => {
+      return replayProgram(kernel, kernel.boot({ memory: 16 << 20 }), readWorkload(path));
+    };
+    const failed = '7  execve("/usr/local/bin/sleep", ["sleep"], 0x1 /* 1 var */) = -1 ENOENT (No such file)\n';
+    const turned = '7  execve("/usr/bin/sleep", ["sleep"], 0x1 /* 1 var */) = 0\n';
+    refuse("w.strace", `7  brk(NULL) = 0x1000\n${failed}${turned}`, replay, ":3:", "turns into another program");
   });
   it("smaps of another format", () => {
     refuse("w.smaps", "hello\n", readSmaps, ":1:", "not a line of smaps");
