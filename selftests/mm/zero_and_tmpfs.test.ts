@@ -106,7 +106,7 @@ describe("a file of a tmpfs", () => {
     touch(t, 0, 4);
     expect(names(t)).to.deep.equal([`${other} (deleted)`]);
     expect(t.sys.open(other, O_RDWR)).to.equal(-ENOENT);
-    const shmem = t.kernel.meminfo(t.k).Shmem!;
+    const shmem = t.kernel.meminfo(t.k).Shmem;
     t.sys.munmap(at(0), bytes(4));
     expect(t.kernel.meminfo(t.k).Shmem).to.equal(shmem - 16);
   });
