@@ -17,7 +17,11 @@ export { BufferPool } from "../lib/buffer_pool.js";
 export { boot } from "./boot.js";
 export { adoptBaseline, checkedBaseline, checkExit, checkMachine } from "./check.js";
 export { add_swap_device, add_tmpfs_file, unlink_tmpfs_file } from "./devices.js";
-export { kcompactd } from "../mm/compaction/kcompactd.js";
+export {
+  compaction_proactiveness_sysctl_handler,
+  kcompactd,
+  sysctl_compaction_handler,
+} from "../mm/compaction/kcompactd.js";
 export { task_numa_work } from "./sched/fair.js";
 export { syscalls } from "./syscalls.js";
 export { enabled_store, khugepaged_do_scan } from "../mm/khugepaged.js";

@@ -59,6 +59,11 @@ export const MIN_COMPACT_COSTLY_PRIORITY = COMPACT_PRIO_SYNC_LIGHT;
 export const DEF_COMPACT_PRIORITY = COMPACT_PRIO_SYNC_LIGHT;
 export const INIT_COMPACT_PRIORITY = COMPACT_PRIO_ASYNC;
 
+/** Pages that must be free to make a block of an order: as many again to move to. @kernel include/linux/compaction.h:compact_gap @fidelity mirrored */
+export function compact_gap(order: number): number {
+  return 2 * 2 ** order;
+}
+
 /** @kernel include/linux/compaction.h:compaction_made_progress @fidelity mirrored */
 export function compaction_made_progress(result: number): boolean {
   return result === COMPACT_SUCCESS;
@@ -147,7 +152,7 @@ export function extfrag_for_order(z: zone, order: number): number {
 function __compaction_suitable(z: zone, order: number, alloc_flags: number, idx: number, wmark_target: number): number {
   if (zone_watermark_ok(z, order, wmark_pages(z, alloc_flags & ALLOC_WMARK_MASK), idx, alloc_flags))
     return COMPACT_SUCCESS;
-  const watermark = wmark_pages(z, order > PAGE_ALLOC_COSTLY_ORDER ? WMARK_LOW : WMARK_MIN) + 2 * 2 ** order;
+  const watermark = wmark_pages(z, order > PAGE_ALLOC_COSTLY_ORDER ? WMARK_LOW : WMARK_MIN) + compact_gap(order);
   return __zone_watermark_ok(z, 0, watermark, idx, ALLOC_CMA, wmark_target) ? COMPACT_CONTINUE : COMPACT_SKIPPED;
 }
 
@@ -192,7 +197,7 @@ function compact_finished(cc: compact_control): number {
   if (cc.proactive_score_low >= 0) {
     return extfrag_for_order(zone, pageblock_order) > cc.proactive_score_low ? COMPACT_CONTINUE : COMPACT_SUCCESS;
   }
-  if (cc.migrate_pfn % pageblock_nr_pages !== 0) return COMPACT_CONTINUE;
+  if (cc.order === NO_ORDER || cc.migrate_pfn % pageblock_nr_pages !== 0) return COMPACT_CONTINUE;
   for (let order = cc.order; order < MAX_ORDER; order++) {
     if (!free_area_empty(zone, order, cc.migratetype)) return COMPACT_SUCCESS;
     if (cc.migratetype === MIGRATE_MOVABLE && !free_area_empty(zone, order, MIGRATE_CMA)) return COMPACT_SUCCESS;
@@ -294,7 +299,10 @@ export function compact_zone(k: Machine, z: zone, wish: compact_wish): number {
   }
   count_vm_events(k, COMPACTMIGRATE_SCANNED, cc.total_migrate_scanned);
   count_vm_events(k, COMPACTFREE_SCANNED, cc.total_free_scanned);
-  if (wish.kcompactd === true) {
+  if (wish.carried !== undefined) {
+    wish.carried.whole_zone = cc.whole_zone;
+    wish.carried.search_order = cc.search_order;
+    wish.carried.fast_search_fail = cc.fast_search_fail;
     count_vm_events(k, KCOMPACTD_MIGRATE_SCANNED, cc.total_migrate_scanned);
     count_vm_events(k, KCOMPACTD_FREE_SCANNED, cc.total_free_scanned);
   }

@@ -21,9 +21,10 @@ import {
   NR_ZONE_ACTIVE_FILE,
   NR_ZONE_INACTIVE_ANON,
   NR_ZONE_INACTIVE_FILE,
+  PAGEOUTRUN,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { reset_isolation_suitable } from "./compaction.js";
+import { compact_gap, reset_isolation_suitable } from "./compaction.js";
 import { wakeup_kcompactd } from "./compaction/kcompactd.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { wmark_pages, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
@@ -93,7 +94,10 @@ function set_reclaim_active(node: pglist_data, highest_zoneidx: number, active: 
   }
 }
 
-/** kswapd's passes, harder each time. Pages reclaimed, or -1 when there was nothing to do. */
+/**
+ * kswapd's passes, harder each time. A node that they get nothing back from has failed once more.
+ * @returns the order that it looked at last: 0 once twice as much came back as the block has that was asked for
+ */
 function balance_passes(k: Machine, node: pglist_data, order: number, highest_zoneidx: number, boost: boolean): number {
   const sc: scan_control = { gfp_mask: __GFP_IO | __GFP_FS, kswapd: true, nr_scanned: 0, nr_reclaimed: 0 };
   let total = 0;
@@ -103,34 +107,54 @@ function balance_passes(k: Machine, node: pglist_data, order: number, highest_zo
       boost = false;
       priority = DEF_PRIORITY;
     }
-    if (balanced && !boost) return priority === DEF_PRIORITY ? -1 : total;
+    if (balanced && !boost) return order;
     sc.nr_reclaimed = 0;
     shrink_node(k, node, priority, sc);
     total += sc.nr_reclaimed;
+    if (total >= compact_gap(order)) order = 0;
     if (boost && (sc.nr_reclaimed === 0 || priority === DEF_PRIORITY - 2)) break;
   }
-  return total;
+  if (total === 0) node.kswapd_failures++;
+  return order;
 }
 
 /**
  * Brings a node back above its high watermarks, as far as there is anything to reclaim, and takes back the boost that
- * its watermarks had.
+ * its watermarks had. The order that it did so for at last.
  * @kernel mm/vmscan.c:balance_pgdat
  * @fidelity simplified: as shrink_node; no ageing of anonymous pages
  */
-function balance_pgdat(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): void {
+function balance_pgdat(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): number {
   const zones = node.node_zones.slice(0, Math.min(highest_zoneidx + 1, MAX_NR_ZONES)).filter((z) => z !== undefined);
   const boosted = pgdat_watermark_boosted(node, highest_zoneidx);
   const boosts = zones.map((z) => z.watermark_boost);
+  count_vm_event(k, PAGEOUTRUN);
   const noreclaim_flag = memalloc_noreclaim_save(k);
   set_reclaim_active(node, highest_zoneidx, true);
-  const reclaimed = balance_passes(k, node, order, highest_zoneidx, boosted);
-  if (reclaimed > 0) node.kswapd_failures = 0;
-  else if (reclaimed === 0) node.kswapd_failures++;
+  const reclaim_order = balance_passes(k, node, order, highest_zoneidx, boosted);
   set_reclaim_active(node, highest_zoneidx, false);
   memalloc_noreclaim_restore(k, noreclaim_flag);
   zones.forEach((z, n) => (z.watermark_boost -= Math.min(z.watermark_boost, boosts[n]!)));
   if (boosted) wakeup_kcompactd(k, node, pageblock_order, highest_zoneidx);
+  return reclaim_order;
+}
+
+/**
+ * Balances a node for an order and then for single pages, until it is balanced or hopeless. kcompactd is asked for the
+ * block only where twice as much was reclaimed as it has: by then kswapd has forgotten an order that it got for itself.
+ * @kernel mm/vmscan.c:kswapd, kswapd_try_to_sleep
+ * @fidelity simplified: nobody raises the order meanwhile
+ */
+function kswapd(k: Machine, node: pglist_data, order: number, highest_zoneidx: number): void {
+  for (let alloc_order = order; ; alloc_order = 0) {
+    const reclaim_order = balance_pgdat(k, node, alloc_order, highest_zoneidx);
+    if (reclaim_order === alloc_order) alloc_order = 0;
+    const hopeless = node.kswapd_failures >= MAX_RECLAIM_RETRIES;
+    if (!hopeless && !pgdat_balanced(node, Math.min(reclaim_order, alloc_order), highest_zoneidx)) continue;
+    reset_isolation_suitable(k, node);
+    wakeup_kcompactd(k, node, alloc_order, highest_zoneidx);
+    return;
+  }
 }
 
 /**
@@ -142,12 +166,6 @@ export function wakeup_kswapd(k: Machine, z: zone, gfp_flags: number, order: num
   if (z.managed_pages === 0 || k.current.flags & PF_MEMALLOC) return;
   const node = k.nodes[z.node]!;
   const idle = pgdat_balanced(node, order, highest_zoneidx) && !pgdat_watermark_boosted(node, highest_zoneidx);
-  if (node.kswapd_failures >= MAX_RECLAIM_RETRIES || idle) {
-    if (!(gfp_flags & __GFP_DIRECT_RECLAIM)) wakeup_kcompactd(k, node, order, highest_zoneidx);
-    return;
-  }
-  balance_pgdat(k, node, order, highest_zoneidx);
-  if (!pgdat_balanced(node, order, highest_zoneidx)) return;
-  reset_isolation_suitable(k, node);
-  wakeup_kcompactd(k, node, order, highest_zoneidx);
+  if (node.kswapd_failures < MAX_RECLAIM_RETRIES && !idle) kswapd(k, node, order, highest_zoneidx);
+  else if (!(gfp_flags & __GFP_DIRECT_RECLAIM)) wakeup_kcompactd(k, node, order, highest_zoneidx);
 }

@@ -145,7 +145,6 @@ export class pglist_data {
   readonly __lruvec = new lruvec();
   /** Node counters, by node_stat_item of include/linux/vmstat.ts. */
   readonly vm_stat: Int32Array;
-  kswapd_order = 0;
   kswapd_failures = 0;
   constructor(node_id: number, nrStats: number) {
     this.node_id = node_id;

@@ -137,6 +137,7 @@ export const PGSTEAL_KSWAPD = 25;
 export const PGSTEAL_DIRECT = 26;
 export const PGSCAN_KSWAPD = 29;
 export const PGSCAN_DIRECT = 30;
+export const PAGEOUTRUN = 42;
 export const PGROTATED = 43;
 export const DROP_PAGECACHE = 44;
 export const OOM_KILL = 46;

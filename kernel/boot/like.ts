@@ -3,7 +3,7 @@
  * Boots the machine of a placement recording: its zones, watermarks, free blocks and pageblock types. Where the blocks
  * lay, the recording does not say; they are put so that none can merge with another, and what is between them is in use.
  */
-import { PFN_SECTION_MASK, set_pageblock_migratetype } from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, get_pageblock_migratetype, set_pageblock_migratetype } from "../../include/linux/mem_map.js";
 import {
   MAX_ORDER,
   MAX_ORDER_NR_PAGES,
@@ -28,7 +28,7 @@ import { cma_init_reserved_mem } from "../../mm/cma.js";
 import { FPI_TO_TAIL, __free_one_page, pristine_of } from "../../mm/page_alloc/freelist.js";
 import { zone_set_pageset_high_and_batch } from "../../mm/page_alloc/setup.js";
 import { addZone, freeRange, markUsed } from "./layout.js";
-import { BootError, type PlacementBoot, type PlacementZone } from "./options.js";
+import { BootError, type PlacementBoot, type PlacementFrames, type PlacementZone } from "./options.js";
 
 /** Unmovable pages that boot leaves on the first CPU's lists. */
 const UNMOVABLE_STOCK = 66;
@@ -200,6 +200,35 @@ function stockPcp(k: Machine, z: zone, count: number): void {
   stockList(k, z, MIGRATE_MOVABLE, count - z.pageset[0]!.count);
 }
 
+/** Gives the pageblocks of a zone their recorded types. */
+function typeBlocks(k: Machine, z: zone, blocks: string): void {
+  for (let pfn = z.zone_start_pfn; pfn < z.zone_start_pfn + z.spanned_pages; pfn += pageblock_nr_pages) {
+    const at = pfn >>> pageblock_order;
+    const mt = migratetype_names.findIndex((name) => name[0] === blocks[at]);
+    if (mt < 0) throw new BootError(`the recording of the machine has no type for pageblock ${at}`);
+    set_pageblock_migratetype(k.mem, pfn, mt);
+  }
+}
+
+/** Puts the free blocks of a zone where they were recorded; what is between them is in use. */
+function placeFrames(k: Machine, z: zone, { free, blocks }: PlacementFrames): void {
+  typeBlocks(k, z, blocks);
+  const end = z.zone_start_pfn + z.spanned_pages;
+  let used = z.zone_start_pfn;
+  for (const [first = 0, count = 0] of free) {
+    const to = Math.min(first + count, end);
+    for (let pfn = Math.max(first, used), next: number; pfn < to; pfn = used = next) {
+      markUsed(k, used, pfn);
+      const mt = get_pageblock_migratetype(k.mem, pfn);
+      next = pfn - (pfn % pageblock_nr_pages) + pageblock_nr_pages;
+      while (next < to && get_pageblock_migratetype(k.mem, next) === mt) next += pageblock_nr_pages;
+      next = Math.min(next, to);
+      freeRange(k, z, pfn, next, mt);
+    }
+  }
+  markUsed(k, used, end);
+}
+
 function likeZone(k: Machine, like: PlacementBoot, name: string, r: PlacementZone): void {
   const end = r.start_pfn + r.spanned;
   const z = addZone(k, zone_names.indexOf(name as (typeof zone_names)[number]), r.start_pfn, end);
@@ -209,6 +238,11 @@ function likeZone(k: Machine, like: PlacementBoot, name: string, r: PlacementZon
   z._watermark[WMARK_LOW] = r.low;
   z._watermark[WMARK_HIGH] = r.high;
   zone_set_pageset_high_and_batch(k, z, r.pcp_batch);
+  if (like.frames !== undefined) {
+    placeFrames(k, z, like.frames);
+    stockPcp(k, z, r.pcp_count);
+    return;
+  }
   const plan = new Plan(z, like, name);
   const [from, to] = like.cma_pfn ?? [0, 0];
   const hasCma = r.cma > 0 && from !== undefined && to !== undefined && to > from;

@@ -23,6 +23,14 @@ export interface PlacementZone {
   readonly pcp_batch: number;
 }
 
+/** Where the memory of a recorded machine lies: from /proc/kpageflags and /sys/kernel/debug/page_owner. */
+export interface PlacementFrames {
+  /** Page frames that are free: the first of each run, and how many. */
+  readonly free: readonly (readonly number[])[];
+  /** A letter for each pageblock: the first of its type's name in /proc/pagetypeinfo. */
+  readonly blocks: string;
+}
+
 /** A machine as it booted, from a recording of format mm-placement/1; zones and types by their names. */
 export interface PlacementBoot {
   readonly cpus?: number;
@@ -33,6 +41,8 @@ export interface PlacementBoot {
   readonly free_lists: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>;
   /** Pageblocks by zone and type. */
   readonly pageblocks: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Where the free blocks are, where the recording says so. */
+  readonly frames?: PlacementFrames | undefined;
 }
 
 export interface BootOptions {

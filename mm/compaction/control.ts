@@ -42,6 +42,8 @@ export interface kcompactd_request {
   highest_zoneidx: number;
   /** Checks for proactive compaction that it leaves out, since the last one did not help. */
   skip: number;
+  /** compaction_proactiveness was written: it checks at once. */
+  proactive_compact_trigger: boolean;
 }
 
 class compaction_state {
@@ -55,7 +57,12 @@ function state_of(k: Machine): compaction_state {
 
 /** What a node's kcompactd is wanted for. */
 export function kcompactd_request_of(k: Machine, node: number): kcompactd_request {
-  return (state_of(k).kcompactd[node] ??= { max_order: 0, highest_zoneidx: MAX_NR_ZONES, skip: 0 });
+  return (state_of(k).kcompactd[node] ??= {
+    max_order: 0,
+    highest_zoneidx: MAX_NR_ZONES,
+    skip: 0,
+    proactive_compact_trigger: false,
+  });
 }
 
 /** What is remembered of a zone. */
@@ -96,7 +103,7 @@ export class compact_control {
   migrate_pfn = 0;
   fast_start_pfn = 0;
   search_order: number;
-  fast_search_fail = 0;
+  fast_search_fail: number;
   total_migrate_scanned = 0;
   total_free_scanned = 0;
   rescan = false;
@@ -107,19 +114,27 @@ export class compact_control {
     this.zone = z;
     this.zc = zone_compact_of(k, z);
     this.order = o.order;
-    this.search_order = o.order;
+    this.search_order = o.carried?.search_order ?? o.order;
+    this.fast_search_fail = o.carried?.fast_search_fail ?? 0;
     this.gfp_mask = o.gfp_mask;
     this.mode = o.mode;
     this.alloc_flags = o.alloc_flags;
     this.highest_zoneidx = o.highest_zoneidx;
     this.direct_compaction = o.direct_compaction;
     this.proactive_score_low = o.proactive_score_low ?? -1;
-    this.whole_zone = o.thorough || this.proactive_score_low >= 0;
-    this.ignore_skip_hint = this.whole_zone;
+    this.ignore_skip_hint = o.thorough || o.order === NO_ORDER;
+    this.whole_zone = this.ignore_skip_hint || o.carried?.whole_zone === true;
     this.ignore_block_suitable = o.thorough;
     this.migratetype = (o.gfp_mask >>> 3) & 3;
     this.alloc_contig = o.alloc_contig === true;
   }
+}
+
+/** What a run leaves to that of the next zone, where one struct compact_control serves them all. */
+export interface compact_carried {
+  whole_zone: boolean;
+  search_order: number;
+  fast_search_fail: number;
 }
 
 /** What a run is asked for. */
@@ -134,8 +149,8 @@ export interface compact_wish {
   /** The whole zone, whatever was found before. */
   readonly thorough: boolean;
   readonly alloc_contig?: boolean;
-  /** kcompactd asks, so that its counters move as well. */
-  readonly kcompactd?: boolean;
+  /** kcompactd asks, so that its counters move as well; it goes from zone to zone with this. */
+  readonly carried?: compact_carried;
   /** All of the zone is looked at again, until its fragmentation (percent) is no more than this. */
   readonly proactive_score_low?: number;
 }

@@ -210,7 +210,6 @@ const NOPAGE = -2;
 
 /** Reclaim, compact, and at the end kill: one round. */
 function slowpath_round(k: Machine, gfp_mask: number, order: number, ac: alloc_context, st: slowpath_state): number {
-  if (st.alloc_flags & ALLOC_KSWAPD) wake_all_kswapds(k, order, gfp_mask, ac);
   const reserve_flags = __gfp_pfmemalloc_flags(k, gfp_mask);
   if (reserve_flags !== 0) {
     st.alloc_flags = gfp_to_alloc_flags_cma(gfp_mask, reserve_flags) | (st.alloc_flags & ALLOC_KSWAPD);
@@ -241,7 +240,8 @@ function slowpath_round(k: Machine, gfp_mask: number, order: number, ac: alloc_c
 /**
  * Wakes kswapd, reclaims, compacts and at last kills until the request can be met or has to fail; 0 if it fails.
  * @kernel mm/page_alloc.c:__alloc_pages_slowpath
- * @fidelity simplified: no cpusets, no memory hotplug
+ * @fidelity simplified: no cpusets, no memory hotplug; kswapd, which has run when it was woken, runs again before each
+ *   round but the first, where the kernel would find it awake
  */
 export function __alloc_pages_slowpath(k: Machine, gfp_mask: number, order: number, ac: alloc_context): number {
   const can_direct_reclaim = (gfp_mask & __GFP_DIRECT_RECLAIM) !== 0;
@@ -274,7 +274,10 @@ export function __alloc_pages_slowpath(k: Machine, gfp_mask: number, order: numb
   for (;;) {
     const r = give_up ? NOPAGE : slowpath_round(k, gfp_mask, order, ac, st);
     if (r > 0) return r;
-    if (r === RETRY) continue;
+    if (r === RETRY) {
+      if (st.alloc_flags & ALLOC_KSWAPD) wake_all_kswapds(k, order, gfp_mask, ac);
+      continue;
+    }
     if ((gfp_mask & __GFP_NOFAIL) === 0 || !can_direct_reclaim) return NULL_PFN;
     pfn = get_page_from_freelist(k, gfp_mask, order, ALLOC_MIN_RESERVE, ac);
     if (pfn !== NULL_PFN) return pfn;

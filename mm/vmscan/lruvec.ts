@@ -126,6 +126,7 @@ function to_scan(nr: number, priority: number, share: number): number {
 export function shrink_node(k: Machine, node: pglist_data, priority: number, sc: scan_control): void {
   lru_add_drain(k);
   const { lists } = node.__lruvec;
+  const before = sc.nr_reclaimed;
   const [anon, file] = get_scan_count(k, node, priority);
   let nr_anon = to_scan(lists[LRU_INACTIVE_ANON]!.nr, priority, anon);
   let nr_file = to_scan(lists[LRU_INACTIVE_FILE]!.nr, priority, file);
@@ -137,6 +138,7 @@ export function shrink_node(k: Machine, node: pglist_data, priority: number, sc:
     if (anon_scanned + file_scanned === 0) break;
   }
   end_swap_writes(k);
+  if (sc.nr_reclaimed > before) node.kswapd_failures = 0;
   if (total_swap_pages(k) > 0 && anon_inactive_is_low(node)) {
     const nr = Math.max(lists[LRU_ACTIVE_ANON]!.nr >>> priority, SWAP_CLUSTER_MAX);
     shrink_active_list(k, node, LRU_ACTIVE_ANON, anon > 0 ? nr : SWAP_CLUSTER_MAX);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** kcompactd: who wakes it, what it does with its turn, and what it does unasked. */
 import { type BootOptions, expect, TEST } from "../../harness/kselftest/index.js";
+import { EINVAL } from "../../uapi/errno.js";
 import { MADV_DONTNEED } from "../../uapi/mman-common.js";
 import { advise, map, type T, touch } from "./lib/memory.js";
 import { drawing, events, HUGE, mapHuge } from "./lib/thp.js";
@@ -70,6 +71,25 @@ describe("kcompactd", () => {
     expect(t.kernel.kcompactd(t.k)).to.equal(1);
     expect(hugeBlocks(t)).to.be.above(0);
     expect(wakes(t) - before, "nobody woke it").to.equal(0);
+  });
+
+  TEST("compaction_proactiveness is 0 to 100; to write it has every kcompactd look, and 0 none", (t) => {
+    t.boot(boot({ compaction_proactiveness: 0 }));
+    fragment(t);
+    const write = (n: number): number => t.kernel.compaction_proactiveness_sysctl_handler(t.k, n);
+    expect([write(-1), write(101), write(0)]).to.deep.equal([-EINVAL, -EINVAL, 0]);
+    expect(hugeBlocks(t)).to.equal(0);
+    expect(write(100)).to.equal(0);
+    expect(hugeBlocks(t)).to.be.above(0);
+  });
+
+  //  a-a-a-a- ──► aaaa----
+  TEST("compact_memory compacts all zones, whatever their scores and whoever is to be woken", (t) => {
+    t.boot(boot({ compaction_proactiveness: 0 }));
+    const before = fragment(t);
+    t.kernel.sysctl_compaction_handler(t.k);
+    expect(hugeBlocks(t)).to.be.above(0);
+    expect(wakes(t)).to.equal(before);
   });
 
   TEST("with compaction_proactiveness 0 it does nothing unasked", (t) => {
