@@ -6,6 +6,7 @@ import {
   compound_head,
   compound_mapcount,
   compound_pincount,
+  folio_mapped,
   folio_nr_pages,
   page_owner_of,
   page_set,
@@ -60,6 +61,15 @@ export function put_anon_vma(k: Machine, av: anon_vma): void {
   const root = av.root;
   k.mem.unregister(av);
   if (root !== av) put_anon_vma(k, root);
+}
+
+/** Keeps the anon_vma of a mapped page while its mappings may go; undefined for other pages. @kernel mm/rmap.c:folio_get_anon_vma @fidelity mirrored */
+export function folio_get_anon_vma(k: Machine, pfn: number): anon_vma | undefined {
+  const owner = page_owner_of(k.mem, pfn);
+  if (owner?.is_anon !== true || page_test(k.mem, pfn, PG_ksm) || !folio_mapped(k.mem, pfn)) return undefined;
+  const av = owner as anon_vma;
+  av.refcount++;
+  return av;
 }
 
 function anon_vma_chain_link(vma: vm_area_struct, av: anon_vma): void {

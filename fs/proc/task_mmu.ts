@@ -156,12 +156,12 @@ function page_chars(k: Machine, vma: vm_area_struct): string {
   return chars;
 }
 
-/** KiB that huge entries of a VMA map. @kernel fs/proc/task_mmu.c:smaps_pmd_entry @fidelity mirrored */
+/** KiB that huge entries of a VMA map, or mapped until their page began to move. @kernel fs/proc/task_mmu.c:smaps_pmd_entry @fidelity mirrored */
 function pmd_mapped(k: Machine, vma: vm_area_struct): { AnonHugePages: number; ShmemPmdMapped: number } {
   const sum = { AnonHugePages: 0, ShmemPmdMapped: 0 };
   for (const [key, pmd] of vma.vm_mm.pgd.huge) {
     if (key * PMD_SIZE < vma.vm_start || key * PMD_SIZE >= vma.vm_end) continue;
-    if (pmd.flags & (_PAGE_SPECIAL | _PAGE_MIGRATION)) continue;
+    if (pmd.flags & _PAGE_SPECIAL && !(pmd.flags & _PAGE_MIGRATION)) continue;
     sum[PageAnon(k.mem, pmd.pfn) ? "AnonHugePages" : "ShmemPmdMapped"] += PMD_SIZE / 1024;
   }
   return sum;

@@ -39,7 +39,7 @@ import { list_add_before, list_add_tail } from "../../lib/pagelist.js";
 import { EBUSY, ENOMEM } from "../../uapi/errno.js";
 import { file_pages, filemap_remove_folio } from "../filemap.js";
 import { remove_migration_ptes } from "../migrate.js";
-import { try_to_migrate, try_to_unmap } from "../rmap.js";
+import { folio_get_anon_vma, put_anon_vma, try_to_migrate, try_to_unmap } from "../rmap.js";
 import { GFP_RECLAIM_MASK } from "../shmem.js";
 import { shmem_uncharge } from "../shmem/huge.js";
 import { radix_tree_node_alloc, radix_tree_node_free } from "../slub.js";
@@ -152,9 +152,10 @@ function __split_huge_page(k: Machine, head: number, page: number, list: page_li
   }
 }
 
-/** Unmaps a page; false where that leaves a reference too many, and then it is as it was. */
+/** Unmaps a page; false where that leaves a reference too many, and then it is as it was. Others may run in between. */
 function unmap_and_freeze(k: Machine, head: number, owner: anon_vma | address_space): boolean {
   unmap_folio(k, head, owner.is_anon);
+  if (k.tasks.size > 1) k.hooks.yieldPoint("split_huge_page_to_list", { pfn: head });
   if (k.mem.section(head).refcount[head & PFN_SECTION_MASK] === 1 + extra_pins(k, head, owner)) return true;
   if (owner.is_anon) remove_migration_ptes(k, head, head);
   return false;
@@ -198,8 +199,9 @@ export function split_huge_page_to_list(k: Machine, page: number, list: page_lis
   if (is_huge_zero_page(k, head) || flags & PG_writeback) return -EBUSY;
   const owner = page_owner_of(k.mem, head) as anon_vma | address_space | undefined;
   let ret = -EBUSY;
-  const alive = owner !== undefined && (!owner.is_anon || folio_mapcount(k.mem, head) > 0);
-  if (alive) ret = split_unmapped(k, head, page, list);
+  const av = folio_get_anon_vma(k, head);
+  if (av !== undefined || owner?.is_anon === false) ret = split_unmapped(k, head, page, list);
+  if (av !== undefined) put_anon_vma(k, av);
   count_vm_event(k, ret === 0 ? THP_SPLIT_PAGE : THP_SPLIT_PAGE_FAILED);
   return ret;
 }

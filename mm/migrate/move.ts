@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
-import {
-  PFN_SECTION_MASK,
-  folio_mapped,
-  page_owner_of,
-  page_test,
-  type mem_section,
-} from "../../include/linux/mem_map.js";
+import { PFN_SECTION_MASK, folio_mapped, type mem_section } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import {
   MIGRATE_ASYNC,
@@ -15,15 +9,13 @@ import {
   MR_DEMOTION,
   MR_MEMORY_FAILURE,
 } from "../../include/linux/migrate_mode.js";
-import type { anon_vma } from "../../include/linux/mm_types.js";
 import type { page_list } from "../../include/linux/mmzone.js";
-import { PG_active, PG_head, PG_ksm, PG_locked, PG_unevictable, PG_writeback } from "../../include/linux/page-flags.js";
+import { PG_active, PG_head, PG_locked, PG_unevictable, PG_writeback } from "../../include/linux/page-flags.js";
 import { PF_MEMALLOC } from "../../include/linux/sched.js";
-import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_del } from "../../lib/pagelist.js";
 import { EAGAIN, EBUSY, ENOMEM, ENOSYS } from "../../uapi/errno.js";
 import { folio_lock } from "../filemap.js";
-import { put_anon_vma, try_to_migrate } from "../rmap.js";
+import { folio_get_anon_vma, put_anon_vma, try_to_migrate } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, put_page } from "../swap.js";
 import { mod_isolated } from "../vmstat.js";
 import type { migrate_control } from "./attempt.js";
@@ -89,15 +81,6 @@ function move_unmapped<T>(
     remove_migration_ptes(k, src, rc === MIGRATEPAGE_SUCCESS ? dst : src);
   }
   return rc;
-}
-
-/** Keeps the anon_vma of a mapped page while its mappings may go; undefined for other pages. @kernel mm/rmap.c:folio_get_anon_vma @fidelity mirrored */
-function folio_get_anon_vma(k: Machine, pfn: number): anon_vma | undefined {
-  const owner = page_owner_of(k.mem, pfn);
-  if (owner?.is_anon !== true || page_test(k.mem, pfn, PG_ksm) || !folio_mapped(k.mem, pfn)) return undefined;
-  const av = owner as anon_vma;
-  av.refcount++;
-  return av;
 }
 
 /**

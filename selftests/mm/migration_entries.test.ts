@@ -3,8 +3,7 @@
  * What others meet while a page moves: its migration entry (`w`), between the move and the page's being mapped again.
  * One task has all pages of its memory moved to the other node; another acts when the first of them is on its way.
  */
-import type { task_struct } from "../../include/linux/sched.js";
-import { type BootOptions, expect, FIXTURE, TEST_F } from "../../harness/kselftest/index.js";
+import { expect, TEST_F } from "../../harness/kselftest/index.js";
 import {
   MADV_DONTNEED,
   MADV_FREE,
@@ -13,52 +12,13 @@ import {
   PROT_NONE,
   PROT_READ,
 } from "../../uapi/mman-common.js";
-import { advise, at, bytes, frameOf, map, mapMemfd, peek, type T, touch } from "./lib/memory.js";
+import { advise, at, bytes, frameOf, peek, type T, touch } from "./lib/memory.js";
+import { anonymous, move, PAGES, shared, waits } from "./lib/migration.js";
 import { migratePages, NODE_0, NODE_1 } from "./lib/numa.js";
 import { atYield, newThread } from "./lib/tasks.js";
 import { drawing } from "./lib/thp.js";
 
-const PAGES = 4;
 const ELSEWHERE = 100;
-const boot: BootOptions = { memory: 32 << 20, nodes: 2 };
-
-/** Four pages that hold 1 … 4. */
-function fill(t: T): undefined {
-  for (let n = 0; n < PAGES; n++) touch(t, n, 1, n + 1);
-}
-
-const anonymous = FIXTURE("anonymous", {
-  boot,
-  setup(t) {
-    map(t, 0, PAGES);
-    fill(t);
-  },
-});
-const shared = FIXTURE("shared", {
-  boot,
-  setup(t) {
-    mapMemfd(t, 0, PAGES);
-    fill(t);
-  },
-});
-
-/** Moves all pages; `meanwhile` runs while the first is on its way. */
-function move(t: T, meanwhile: () => void): void {
-  const old = frameOf(t, 0);
-  const met = atYield(t, "remove_migration_ptes", meanwhile);
-  expect(migratePages(t, NODE_0, NODE_1), "migrate_pages()").to.equal(0);
-  expect(met.count).to.equal(1);
-  expect(frameOf(t, 0)).to.not.equal(old);
-}
-
-/** An access that waits for the page with mmap_lock held for reading, until what this answers has it go on. */
-function waits(t: T, task: task_struct, access: () => void): () => void {
-  expect(() => t.as(task, access)).to.throw("migration_entry_wait: would wait");
-  return () => {
-    task.mm!.mmap_lock.readers--;
-    t.as(task, access);
-  };
-}
 
 describe("migration entries: a fault", () => {
   for (const [fixture, what] of [

@@ -84,14 +84,17 @@ function smaps_account(k: Machine, mss: mem_size_stats, e: mapped): void {
   const head_flags = mem.section(head).flags[head & PFN_SECTION_MASK]!;
   const nr = e.compound ? folio_nr_pages(mem, head) : 1;
   const size = nr * PAGE_SIZE;
-  const dirty = (e.flags & _PAGE_DIRTY) !== 0 || (head_flags & PG_dirty) !== 0;
+  const migration = (e.flags & _PAGE_MIGRATION) !== 0;
+  // What a migration entry remembers of accesses is for the page's next mapping.
+  const bits = migration ? 0 : e.flags;
+  const dirty = (bits & _PAGE_DIRTY) !== 0 || (head_flags & PG_dirty) !== 0;
   if (PageAnon(mem, e.pfn)) {
     mss.anonymous += size;
     if (!(head_flags & PG_swapbacked) && !dirty) mss.lazyfree += size;
   }
   mss.resident += size;
-  if (e.flags & _PAGE_ACCESSED || head_flags & PG_referenced) mss.referenced += size;
-  if (e.flags & _PAGE_MIGRATION || page_ref_count(mem, head) === 1) {
+  if (bits & _PAGE_ACCESSED || head_flags & PG_referenced) mss.referenced += size;
+  if (migration || page_ref_count(mem, head) === 1) {
     smaps_page_accumulate(mss, e, size, size * PSS_SHIFT, dirty, true);
     return;
   }
