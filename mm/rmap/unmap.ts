@@ -26,7 +26,14 @@ import {
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
 import type { Machine } from "../../include/machine.js";
-import { PG_anon_exclusive, PG_dirty, PG_head, PG_swapbacked, PG_swapcache } from "../../include/linux/page-flags.js";
+import {
+  PG_anon_exclusive,
+  PG_dirty,
+  PG_head,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_tail,
+} from "../../include/linux/page-flags.js";
 import { TTU_IGNORE_MLOCK, TTU_SPLIT_HUGE_PMD } from "../../include/linux/rmap.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { set_pmd_migration_entry } from "../huge_memory/migrate.js";
@@ -229,7 +236,8 @@ function referenced_locked(
 
 const referenced_entries: mapped_entry_visitor<folio_referenced_arg> = {
   pte(k, page, vma, t, i, _address, arg) {
-    if (vm_flags_test(vma.vm_flags, VM_LOCKED)) return referenced_locked(k, page, vma, arg, false);
+    const part = page_test(k.mem, page, PG_head | PG_tail);
+    if (!part && vm_flags_test(vma.vm_flags, VM_LOCKED)) return referenced_locked(k, page, vma, arg, false);
     if (t.flags[i]! & _PAGE_ACCESSED) {
       t.flags[i]! &= ~_PAGE_ACCESSED;
       arg.referenced++;
@@ -253,11 +261,14 @@ function folio_referenced_one(
   address: number,
   arg: folio_referenced_arg,
 ): boolean {
-  return page_vma_mapped_walk(k, pfn, vma, address, false, referenced_entries, arg);
+  const before = arg.referenced;
+  const more = page_vma_mapped_walk(k, pfn, vma, address, false, referenced_entries, arg);
+  if (arg.referenced > before) arg.referenced = before + 1;
+  return more;
 }
 
 /**
- * How many mappings were used since the last look; -1 where a locked VMA maps the page, which then is mlocked.
+ * How many VMAs used their mappings since the last look; -1 where a locked VMA maps the page, which then is mlocked.
  * @kernel mm/rmap.c:folio_referenced
  * @fidelity simplified: the VMA flags are reduced to that -1
  */
