@@ -6,6 +6,9 @@
  * memory too.
  */
 
+/** The last index that an array has room for: a page of a file at 16 TiB is beyond it. */
+export const XA_MAX_INDEX = 2 ** 32 - 1;
+
 /** Marks a value entry (a swapped-out page): the other 31 bits are the swap entry. Entries without it are page frames. */
 export const XA_VALUE = 0x80000000;
 
@@ -185,8 +188,9 @@ export class xarray {
 
   /** First index in [from, to] that has an entry, or -1. */
   find(from: number, to: number): number {
+    if (from > XA_MAX_INDEX) return -1;
     let key = from >>> RUN_SHIFT;
-    const end = Math.min(to >>> RUN_SHIFT, this.maxKey);
+    const end = Math.min(Math.min(to, XA_MAX_INDEX) >>> RUN_SHIFT, this.maxKey);
     let slot = from & RUN_MASK;
     for (; key <= end; key++, slot = 0) {
       const r = this.runOf(key);

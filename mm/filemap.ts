@@ -39,7 +39,7 @@ import {
 import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import { NR_FILE_PAGES, NR_SHMEM, NR_SHMEM_THPS, PGMAJFAULT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value } from "../lib/xarray.js";
+import { XA_MAX_INDEX, xa_is_value } from "../lib/xarray.js";
 import { EEXIST, ENOMEM } from "../uapi/errno.js";
 import { maybe_unlock_mmap_for_io } from "./memory/cow.js";
 import { do_set_pmd, do_set_pte, install_prealloc } from "./memory/fault.js";
@@ -319,7 +319,7 @@ export function filemap_map_pages(k: Machine, vmf: vm_fault, start_pgoff: number
   const vma = vmf.vma;
   const mapping = vma.vm_file!.f_mapping;
   const xa = mapping.i_pages;
-  const end = Math.min(end_pgoff, file_pages(mapping) - 1);
+  const end = Math.min(end_pgoff, file_pages(mapping) - 1, XA_MAX_INDEX);
   let ret = 0;
   for (let index = start_pgoff; index <= end; index++) {
     const pfn = xa.load(index);

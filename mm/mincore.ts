@@ -9,7 +9,7 @@ import { mmap_read_lock, mmap_read_unlock } from "../include/linux/mmap_lock.js"
 import { PG_uptodate } from "../include/linux/page-flags.js";
 import { offset_in_page, PAGE_SIZE, type ulong } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value, xa_to_value } from "../lib/xarray.js";
+import { XA_MAX_INDEX, xa_is_value, xa_to_value } from "../lib/xarray.js";
 import { GFP_USER } from "../include/linux/gfp.js";
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from "../uapi/errno.js";
 import { non_swap_entry, type swp_entry_t } from "../include/linux/swapops.js";
@@ -28,7 +28,8 @@ function mincore_swap(k: Machine, entry: swp_entry_t): number {
 /** Is a page of the file cached and ready? @kernel mm/mincore.c:mincore_page */
 function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
   if (vma.vm_file === null) return 0;
-  const pfn = vma.vm_file.f_mapping.i_pages.load(linear_page_index(vma, addr));
+  const index = linear_page_index(vma, addr);
+  const pfn = index > XA_MAX_INDEX ? 0 : vma.vm_file.f_mapping.i_pages.load(index);
   if (pfn === 0) return 0;
   if (xa_is_value(pfn)) return mincore_swap(k, xa_to_value(pfn));
   return page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate) ? 1 : 0;

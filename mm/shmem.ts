@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Memory that files stand for (mm/shmem.c): memfd, shared anonymous memory. Size changes and file calls: mm/shmem/. */
+import { not_modelled } from "../include/linux/bug.js";
 import { handle_userfault } from "../fs/userfaultfd.js";
 import { address_space, file, type file_operations, FMODE_READ, FMODE_WRITE, inode } from "../include/linux/fs.js";
 import type { shmem_inode_info } from "../include/linux/fs.js";
@@ -37,8 +38,8 @@ import { HPAGE_PMD_NR, PAGE_SIZE } from "../include/linux/types.js";
 import { vm_flags_and, vm_flags_andnot, vm_flags_test } from "../include/linux/vm_flags.js";
 import { THP_FILE_ALLOC } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value, xarray } from "../lib/xarray.js";
-import { EEXIST, EFBIG, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "../uapi/errno.js";
+import { XA_MAX_INDEX, xa_is_value, xarray } from "../lib/xarray.js";
+import { EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "../uapi/errno.js";
 import { F_SEAL_FUTURE_WRITE, F_SEAL_SEAL } from "../uapi/memfd.js";
 import { fput } from "../fs/file_table.js";
 import {
@@ -71,8 +72,8 @@ export const SGP_CACHE = 2;
 export const SGP_WRITE = 3;
 export const SGP_FALLOC = 4;
 
-/** Largest page offset of a file. @kernel MAX_LFS_FILESIZE >> PAGE_SHIFT, here what an index can hold */
-const MAX_INDEX = 2 ** 32 - 1;
+/** Bytes. */
+const MAX_LFS_FILESIZE = 2 ** 63;
 export const GFP_RECLAIM_MASK = __GFP_RECLAIM | __GFP_HIGH | __GFP_IO | __GFP_FS | __GFP_NOWARN;
 
 function SHMEM_I(i: inode): shmem_inode_info {
@@ -193,6 +194,12 @@ function beyond(host: inode, index: number): boolean {
   return index * PAGE_SIZE >= host.i_size;
 }
 
+/** Where an index has no room: no page is there, and none can be made. */
+function no_page_so_far(sgp: number): number {
+  if (sgp === SGP_READ) return 0;
+  return sgp === SGP_NOALLOC ? -ENOENT : not_modelled("mm/shmem.c: a page behind the first 16 TiB of a file");
+}
+
 /**
  * The page at an offset of a shmem file, locked and referenced (if it is part of a huge page, that is): from the cache, or
  * new.
@@ -202,7 +209,7 @@ function beyond(host: inode, index: number): boolean {
  * @param sgp SGP_…
  * @param vma that faults, null for a system call on the file
  * @returns page frame; 0 for a hole with SGP_READ; -EINVAL behind the end (up to SGP_CACHE), -ENOENT for a hole with
- *   SGP_NOALLOC, -EFBIG, -ENOMEM, -ENOSPC when the memory cannot be promised, -EIO when swap cannot be read
+ *   SGP_NOALLOC, -ENOMEM, -ENOSPC when the memory cannot be promised, -EIO when swap cannot be read
  */
 export function shmem_get_folio(
   k: Machine,
@@ -211,8 +218,8 @@ export function shmem_get_folio(
   sgp: number,
   vma: vm_area_struct | null = null,
 ): number {
-  if (index > MAX_INDEX) return -EFBIG;
   if (sgp <= SGP_CACHE && beyond(host, index)) return -EINVAL;
+  if (index > XA_MAX_INDEX) return no_page_so_far(sgp);
   let pfn = filemap_lock_entry(k, host.i_mapping, index);
   if (xa_is_value(pfn)) {
     pfn = shmem_swapin_folio(k, host, index, pfn, sgp, vma !== null);
@@ -340,7 +347,7 @@ export function shmem_file_setup(
   size: number,
   flags: vm_area_struct["vm_flags"],
 ): file | number {
-  if (size < 0 || size > MAX_INDEX * PAGE_SIZE) return -EINVAL;
+  if (size < 0 || size > MAX_LFS_FILESIZE) return -EINVAL;
   const noreserve = vm_flags_test(flags, VM_NORESERVE);
   if (shmem_acct_size(k, noreserve, size) !== 0) return -ENOMEM;
   const host = shmem_get_inode(k, size, flags);

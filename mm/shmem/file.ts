@@ -44,7 +44,7 @@ function punch_hole(k: Machine, f: file, offset: number, len: number): number {
  * @kernel mm/shmem.c:shmem_fallocate
  * @fidelity simplified: does not give up when reclaim swaps out what it allocates
  * @param mode FALLOC_FL_… : 0, KEEP_SIZE, or PUNCH_HOLE with KEEP_SIZE
- * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EFBIG; -EINTR
+ * @returns 0; -EOPNOTSUPP for another mode; -EPERM where a seal forbids it; -ENOMEM, -ENOSPC; -EINTR
  */
 export function shmem_fallocate(k: Machine, f: file, mode: number, offset: number, len: number): number {
   if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
