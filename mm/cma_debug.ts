@@ -107,8 +107,7 @@ export function cma_files(k: Machine): [string, opener][] {
   for (const area of k.cmaAreas) {
     for (const [name, attribute] of Object.entries(debugfs)) {
       const ops = operations(area, name, attribute);
-      const open: opener = (_k, path, mode) =>
-        nonseekable(new file(path, new inode(k.next_ino++, 0), ops, mode));
+      const open: opener = (_k, path, mode) => nonseekable(new file(path, new inode(k.next_ino++, 0), ops, mode));
       all.push([`/sys/kernel/debug/cma/${area.name}/${name}`, open]);
     }
     for (const [name, get] of Object.entries(sysfs)) {
