@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** A call of migrate_pages(), and notes on its attempt at one page: what it reports of those that it could not move. */
-import { folio_mapcount, folio_nr_pages, page_ref_count, PageAnon } from "../../include/linux/mem_map.js";
+import {
+  folio_mapcount,
+  folio_nr_pages,
+  type mem_section,
+  page_ref_count,
+  PageAnon,
+  PFN_SECTION_MASK,
+} from "../../include/linux/mem_map.js";
 import type { free_page_t, new_page_t } from "../../include/linux/migrate.js";
 import { page_list } from "../../include/linux/mmzone.js";
 import type { pin_failure_reason } from "../../include/linux/pin_report.js";
@@ -58,7 +65,7 @@ export class migrate_attempt {
   }
 }
 
-/** One call of migrate_pages(): what it was asked for, and where pages go that it gives up. */
+/** One call of migrate_pages(): what it was asked for, the page that it is at, and where pages go that it gives up. */
 export class migrate_control<T> {
   readonly k: Machine;
   readonly get_new_page: new_page_t<T>;
@@ -73,6 +80,13 @@ export class migrate_control<T> {
   /** Have others had their chance to meet a migration entry? */
   met = false;
   readonly attempt: migrate_attempt;
+  /** The page that is being moved, its target once there is one, and where the metadata of each is. */
+  src = 0;
+  s!: mem_section;
+  i = 0;
+  dst = 0;
+  d!: mem_section;
+  j = 0;
 
   constructor(
     k: Machine,
@@ -89,5 +103,19 @@ export class migrate_control<T> {
     this.mode = mode;
     this.reason = reason;
     this.attempt = new migrate_attempt(k);
+  }
+
+  /** Goes on to another page. */
+  from(src: number): void {
+    this.src = src;
+    this.s = this.k.mem.section(src);
+    this.i = src & PFN_SECTION_MASK;
+  }
+
+  /** The page's target has been had. */
+  to(dst: number): void {
+    this.dst = dst;
+    this.d = this.k.mem.section(dst);
+    this.j = dst & PFN_SECTION_MASK;
   }
 }

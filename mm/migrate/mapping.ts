@@ -74,17 +74,8 @@ function take_over(s: mem_section, i: number, d: mem_section, j: number, nr: num
  * @fidelity simplified: dirty pages are not counted
  * @returns 0, or -EAGAIN for a reference too many
  */
-function folio_migrate_mapping<T>(
-  c: migrate_control<T>,
-  mapping: address_space | null,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-): number {
-  const { k } = c;
+function folio_migrate_mapping<T>(c: migrate_control<T>, mapping: address_space | null): number {
+  const { k, src, s, i, dst, d, j } = c;
   const flags = s.flags[i]!;
   const nr = nr_pages(s, i);
   const expected_count = folio_expected_refs(mapping, flags, nr);
@@ -111,15 +102,8 @@ function folio_migrate_mapping<T>(
  * @kernel mm/migrate.c:folio_migrate_flags
  * @fidelity simplified: no NUMA hints, no idle tracking
  */
-function folio_migrate_flags(
-  k: Machine,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-): void {
+function folio_migrate_flags<T>(c: migrate_control<T>): void {
+  const { k, src, s, i, dst, d, j } = c;
   const flags = s.flags[i]!;
   if (flags & PG_ksm) folio_migrate_ksm(k, dst, src);
   let moved = flags & (CARRIED | PG_dirty);
@@ -143,44 +127,29 @@ function folio_copy(s: mem_section, i: number, d: mem_section, j: number, nr: nu
  * @fidelity mirrored
  * @returns 0 or -EAGAIN
  */
-function migrate_folio<T>(
-  c: migrate_control<T>,
-  mapping: address_space | null,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-): number {
+function migrate_folio<T>(c: migrate_control<T>, mapping: address_space | null): number {
+  const { s, i, d, j } = c;
   VM_BUG_ON((s.flags[i]! & PG_writeback) !== 0, "migrating a page under writeback");
-  const rc = folio_migrate_mapping(c, mapping, src, s, i, dst, d, j);
+  const rc = folio_migrate_mapping(c, mapping);
   if (rc !== MIGRATEPAGE_SUCCESS) return rc;
   if (c.mode !== MIGRATE_SYNC_NO_COPY) folio_copy(s, i, d, j, nr_pages(s, i));
-  folio_migrate_flags(c.k, src, s, i, dst, d, j);
+  folio_migrate_flags(c);
   return MIGRATEPAGE_SUCCESS;
 }
 
 /**
- * Migrates one unmapped page by whatever its mapping has for that. Both are locked; their metadata is at `s`, `i` and `d`, `j`.
+ * Migrates one unmapped page by whatever its mapping has for that. Both are locked.
  * @kernel mm/migrate.c:move_to_new_folio
  * @fidelity simplified: every file system migrates as filemap_migrate_folio does; no movable pages off the LRU
  * @returns 0 or -errno
  */
-export function move_to_new_folio<T>(
-  c: migrate_control<T>,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-): number {
+export function move_to_new_folio<T>(c: migrate_control<T>): number {
+  const { s, i } = c;
   VM_BUG_ON((s.flags[i]! & PG_locked) === 0, "migrating a page that is not locked");
   const owner = c.k.mem.owners[s.mapping[i]!];
-  if (owner === undefined || owner.is_anon) return migrate_folio(c, null, src, s, i, dst, d, j);
+  if (owner === undefined || owner.is_anon) return migrate_folio(c, null);
   if (s.flags[i]! & PG_private) not_modelled("mm/migrate.c: buffer_migrate_folio");
-  const rc = migrate_folio(c, owner as address_space, src, s, i, dst, d, j);
+  const rc = migrate_folio(c, owner as address_space);
   if (rc === MIGRATEPAGE_SUCCESS) {
     const nr = nr_pages(s, i);
     for (let n = 0; n < nr; n++) s.setMapping(i + n, 0);

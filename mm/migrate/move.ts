@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** One attempt at one page: lock, wait, unmap, move, map again (mm/migrate.c: unmap_and_move). */
-import { PFN_SECTION_MASK, folio_mapped, type mem_section } from "../../include/linux/mem_map.js";
+import { folio_mapped } from "../../include/linux/mem_map.js";
 import { MIGRATEPAGE_SUCCESS } from "../../include/linux/migrate.js";
 import {
   MIGRATE_ASYNC,
@@ -23,8 +23,8 @@ import { move_to_new_folio } from "./mapping.js";
 import { remove_migration_ptes } from "./ptes.js";
 
 /** Takes the source's lock, sleeping for it only in later passes. True: got it. */
-function lock_source<T>(c: migrate_control<T>, src: number, s: mem_section, i: number, force: boolean): boolean {
-  const { k } = c;
+function lock_source<T>(c: migrate_control<T>, force: boolean): boolean {
+  const { k, src, s, i } = c;
   if (!(s.flags[i]! & PG_locked)) {
     s.flags[i]! |= PG_locked;
     return true;
@@ -38,8 +38,8 @@ function lock_source<T>(c: migrate_control<T>, src: number, s: mem_section, i: n
 }
 
 /** 0 once the source is not under writeback; otherwise the attempt's result. */
-function wait_for_writeback<T>(c: migrate_control<T>, src: number, s: mem_section, i: number, force: boolean): number {
-  const { k } = c;
+function wait_for_writeback<T>(c: migrate_control<T>, force: boolean): number {
+  const { k, src, s, i } = c;
   if (!(s.flags[i]! & PG_writeback)) return 0;
   c.attempt.fails("writeback");
   if (c.mode !== MIGRATE_SYNC && c.mode !== MIGRATE_SYNC_NO_COPY) return -EBUSY;
@@ -54,20 +54,12 @@ function wait_for_writeback<T>(c: migrate_control<T>, src: number, s: mem_sectio
  * Unmaps the locked source, moves it to the locked target, and maps whichever of them it is now. Before the first page of
  * a call is mapped, others may meet its migration entries: the reverse map's lock is waited for.
  */
-function move_unmapped<T>(
-  c: migrate_control<T>,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-): number {
-  const { k } = c;
+function move_unmapped<T>(c: migrate_control<T>): number {
+  const { k, src, s, i, dst } = c;
   const mapped = folio_mapped(k.mem, src);
   const page_was_mapped = mapped && s.mapping[i] !== 0;
   let rc = -EAGAIN;
-  if (page_was_mapped ? try_to_migrate(k, src, 0) : !mapped) rc = move_to_new_folio(c, src, s, i, dst, d, j);
+  if (page_was_mapped ? try_to_migrate(k, src, 0) : !mapped) rc = move_to_new_folio(c);
   else c.attempt.fails("still mapped");
   if (rc === MIGRATEPAGE_SUCCESS) {
     folio_add_lru(k, dst);
@@ -84,44 +76,36 @@ function move_unmapped<T>(
 }
 
 /**
- * Moves one page to a target. Their metadata is at `s`, `i` and `d`, `j`.
+ * Moves one page to a target.
  * @kernel mm/migrate.c:__unmap_and_move
  * @fidelity mirrored
  * @returns 0, -EAGAIN, or -EBUSY for writeback in a mode that does not wait
  */
-function __unmap_and_move<T>(
-  c: migrate_control<T>,
-  src: number,
-  s: mem_section,
-  i: number,
-  dst: number,
-  d: mem_section,
-  j: number,
-  force: boolean,
-): number {
-  if (!lock_source(c, src, s, i, force)) return -EAGAIN;
-  let rc = wait_for_writeback(c, src, s, i, force);
+function __unmap_and_move<T>(c: migrate_control<T>, force: boolean): number {
+  const { k, src, s, i, dst, d, j } = c;
+  if (!lock_source(c, force)) return -EAGAIN;
+  let rc = wait_for_writeback(c, force);
   if (rc === 0) {
     if (d.flags[j]! & PG_locked) {
       c.attempt.fails("target lock");
       rc = -EAGAIN;
     } else {
       d.flags[j]! |= PG_locked;
-      const av = c.k.tasks.size > 1 ? folio_get_anon_vma(c.k, src) : undefined;
-      rc = move_unmapped(c, src, s, i, dst, d, j);
-      if (av !== undefined) put_anon_vma(c.k, av);
+      const av = k.tasks.size > 1 ? folio_get_anon_vma(k, src) : undefined;
+      rc = move_unmapped(c);
+      if (av !== undefined) put_anon_vma(k, av);
       d.flags[j]! &= ~PG_locked;
     }
   }
   s.flags[i]! &= ~PG_locked;
-  if (rc === MIGRATEPAGE_SUCCESS) put_page(c.k, dst);
+  if (rc === MIGRATEPAGE_SUCCESS) put_page(k, dst);
   return rc;
 }
 
 /** Lets go of a source that has been moved, or was the isolation's own already. */
-function source_done<T>(c: migrate_control<T>, src: number): void {
-  if (c.reason !== MR_DEMOTION) mod_isolated(c.k, src, -1);
-  if (c.reason !== MR_MEMORY_FAILURE) put_page(c.k, src);
+function source_done<T>({ k, src, reason }: migrate_control<T>): void {
+  if (reason !== MR_DEMOTION) mod_isolated(k, src, -1);
+  if (reason !== MR_MEMORY_FAILURE) put_page(k, src);
 }
 
 /**
@@ -133,10 +117,9 @@ function source_done<T>(c: migrate_control<T>, src: number): void {
  * @returns 0, -EAGAIN, -ENOMEM, -EBUSY, -ENOSYS for a huge page where the architecture cannot migrate those
  */
 export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: number, force: boolean): number {
-  const { k } = c;
+  c.from(src);
+  const { k, s, i } = c;
   const m = k.mem;
-  const s = m.section(src);
-  const i = src & PFN_SECTION_MASK;
   if (k.fail_migrate.active) k.fail_migrate.begin_attempt(k, src);
   if (s.flags[i]! & PG_head && k.arch.no_thp_migration === true) {
     c.attempt.fails("not supported");
@@ -145,7 +128,7 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
   if (s.refcount[i] === 1) {
     s.flags[i]! &= ~(PG_active | PG_unevictable);
     list_del(m, from, src);
-    source_done(c, src);
+    source_done(c);
     return MIGRATEPAGE_SUCCESS;
   }
   const dst = c.get_new_page(k, src, c.priv);
@@ -153,13 +136,12 @@ export function unmap_and_move<T>(c: migrate_control<T>, from: page_list, src: n
     c.attempt.no_target(k);
     return -ENOMEM;
   }
-  const d = m.section(dst);
-  const j = dst & PFN_SECTION_MASK;
-  if (!(d.flags[j]! & PG_head)) d.setPrivate(j, 0);
-  const rc = __unmap_and_move(c, src, s, i, dst, d, j, force);
+  c.to(dst);
+  if (!(c.d.flags[c.j]! & PG_head)) c.d.setPrivate(c.j, 0);
+  const rc = __unmap_and_move(c, force);
   if (rc !== -EAGAIN) list_del(m, from, src);
   if (rc === MIGRATEPAGE_SUCCESS) {
-    source_done(c, src);
+    source_done(c);
     return rc;
   }
   if (rc !== -EAGAIN) list_add_tail(m, c.ret_pages, src);
