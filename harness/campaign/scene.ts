@@ -117,16 +117,26 @@ export class Scene {
 
   /** Maps the guest for DMA with these in the way. The machine is left as that leaves it. */
   attempt(obstacles: readonly Obstacle[], allocFailure = 0, seed = 1): Attempt {
+    this.set(obstacles, allocFailure, seed);
+    return this.play();
+  }
+
+  /** Puts the machine back to where every attempt starts, and these in the way. */
+  set(obstacles: readonly Obstacle[], allocFailure = 0, seed = 1): void {
     const { k } = this;
     this.start.restore();
     k.prng.reseed(seed);
     k.fail_page_alloc.probability = allocFailure;
     for (const obstacle of obstacles) k.fail_migrate.add(obstacle);
     if (obstacles.length > 0) k.fail_migrate.arm(k);
+  }
+
+  /** The mapping itself, on a scene that is set. */
+  play(): Attempt {
     try {
       const ret = this.map();
       if (ret === 0) return { outcome: "succeeds", ret, failure: null };
-      return { outcome: "fails", ret, failure: this.kernel.pin_report_of(k).first };
+      return { outcome: "fails", ret, failure: this.kernel.pin_report_of(this.k).first };
     } catch (error) {
       if (!(error instanceof Endless)) throw error;
       return { outcome: error.outcome, ret: 0, failure: this.stuck(error) };
