@@ -50,7 +50,7 @@ export class mem_section {
   /** The page's first byte: all of its contents that the model keeps. */
   readonly content: Uint8Array;
   /** Links to pages further than 32767 away: those of `next`, and behind them those of `prev`. */
-  private far: Uint32Array | null = null;
+  private far: Int32Array | null = null;
 
   /** `words` are {@link BYTES_PER_PAGE} for each of `nr` pages, all zero. */
   constructor(nr: number, words: ArrayBuffer) {
@@ -142,8 +142,8 @@ export class mem_section {
     }
   }
 
-  private farLinks(): Uint32Array {
-    return (this.far ??= new Uint32Array(2 * this.flags.length));
+  private farLinks(): Int32Array {
+    return (this.far ??= new Int32Array(2 * this.flags.length));
   }
 }
 
