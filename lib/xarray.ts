@@ -220,14 +220,16 @@ export class xarray {
 
   /** Counts the nodes that a new entry needs, its bottom node having had `count` entries. */
   private grow(index: number, count: number): void {
-    let levels = this.height;
-    while (index >= 64 ** levels) levels++;
-    if (this.entries === 0) this.height = levels;
-    for (; this.height < levels; this.height++) {
-      this.nodes++;
-      if (this.height > 0) this.level(this.height).set(0, 1);
+    if (index >= this.limit || this.entries === 0) {
+      let levels = this.height;
+      while (index >= 64 ** levels) levels++;
+      if (this.entries === 0) this.height = levels;
+      for (; this.height < levels; this.height++) {
+        this.nodes++;
+        if (this.height > 0) this.level(this.height).set(0, 1);
+      }
+      this.limit = 64 ** levels;
     }
-    this.limit = 64 ** levels;
     if (count !== 0 || this.height === 0) return;
     this.nodes++;
     let key = index >>> CHUNK_SHIFT;
