@@ -125,7 +125,7 @@ function bareMachine(o: BootOptions, { max_pfn, nodes }: Sizes, nr_cpus: number)
     page_group_by_mobility_disabled: false,
     fbatches: Array.from({ length: nr_cpus }, () => new cpu_fbatches()),
     mlock_batch: Array.from({ length: nr_cpus }, () => []),
-    pte_memory: new BufferPieces(PTE_TABLE_BYTES, 64),
+    pte_memory: new BufferPieces(PTE_TABLE_BYTES, 64, mem.buffers),
     idle_vmf: null,
     batch_calls: Array.from({ length: nr_cpus }, () => new Uint32Array(NR_BATCHES * PAGEVEC_SIZE)),
     calls: new CallLog(),

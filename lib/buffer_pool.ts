@@ -28,11 +28,14 @@ export class BufferPieces {
   at = 0;
   private readonly bytes: number;
   private readonly most: number;
+  private readonly pool: BufferPool;
+  private readonly taken: ArrayBuffer[] = [];
 
   /** A buffer has `most` pieces of `bytes` at most. */
-  constructor(bytes: number, most: number) {
+  constructor(bytes: number, most: number, pool: BufferPool) {
     this.bytes = bytes;
     this.most = most;
+    this.pool = pool;
   }
 
   /** Goes on to a fresh piece, all zero. */
@@ -40,7 +43,16 @@ export class BufferPieces {
     const had = this.buffer.byteLength;
     this.at += this.bytes;
     if (this.at < had) return;
-    this.buffer = new ArrayBuffer(Math.min(Math.max(2 * had, this.bytes), this.most * this.bytes));
+    this.buffer = this.pool.take(Math.min(Math.max(2 * had, this.bytes), this.most * this.bytes));
+    this.taken.push(this.buffer);
+    this.at = 0;
+  }
+
+  /** Gives all buffers back; no piece can be used any more. */
+  retire(): void {
+    for (const buffer of this.taken) this.pool.give(buffer);
+    this.taken.length = 0;
+    this.buffer = new ArrayBuffer(0);
     this.at = 0;
   }
 }

@@ -53,6 +53,21 @@ export function medianNs<T>(rounds: number, ready: () => T, run: (ready: T) => v
   return took.sort((a, b) => a - b)[rounds >> 1]!;
 }
 
+/** Boots machines one after the other, each of which ends with the next and leaves it its memory. */
+export function inTurn(
+  kernel: KernelModule,
+  options: NonNullable<Parameters<KernelModule["boot"]>[0]>,
+): () => Syscalls {
+  const buffers = new kernel.BufferPool();
+  let last: ReturnType<KernelModule["boot"]> | undefined;
+  return () => {
+    last?.mem.retire();
+    last?.pte_memory.retire();
+    last = kernel.boot({ ...options, buffers });
+    return kernel.syscalls(last);
+  };
+}
+
 export function must(ret: number): number {
   if (ret < 0) throw new Error(`a call of the model returned ${String(ret)}`);
   return ret;

@@ -137,6 +137,7 @@ export class TestContext<Self = undefined, Param = undefined> {
     const { k } = this.machines.pop()!;
     if (this.first?.k === k) this.first = undefined;
     k.mem.retire();
+    k.pte_memory.retire();
   }
 
   /** sinon, put back after the test. */

@@ -62,7 +62,7 @@ export interface BootOptions {
   /** Boot the machine of a placement recording; memory, cma and movablecore then come from it. */
   readonly like?: PlacementBoot;
   readonly hooks?: Partial<Hooks>;
-  /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` gives it back. */
+  /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` and `k.pte_memory.retire()` give it back. */
   readonly buffers?: BufferPool;
 }
 
