@@ -59,8 +59,13 @@ function whenWords(f: pin_failure): string {
 /** All of it in one sentence. `ret` is what the call returned, if it did. */
 export function attributionWords(f: pin_failure, ret = 0): string {
   const errno = ret === 0 ? "" : `${errnoNames[-ret] ?? String(ret)}: `;
-  const held = culprits(f).map(holderWords);
-  const by = held.length === 0 ? "" : `; by ${held.join(" and ")}`;
+  const words = (expected: boolean): string =>
+    f.holders
+      .filter((one) => one.expected === expected)
+      .map(holderWords)
+      .join(" and ");
+  const [held, due] = [words(false), words(true)];
+  const by = `${held === "" ? "" : `; by ${held}`}${due === "" ? "" : `; beside ${due}`}`;
   const counters = Object.entries(f.counters).map(([name, n]) => `${name} +${String(n)}`);
   const moved = counters.length === 0 ? "" : `; moved ${counters.join(", ")}`;
   return `${errno}${f.reason}${pageWords(f)}${referenceWords(f)}${by}${whenWords(f)}${moved}`;

@@ -5,6 +5,7 @@
  * the kernel's tree of 64-slot nodes would look like is only counted, in {@link xarray.nodes}, since those nodes are
  * memory too.
  */
+import { call_notes } from "../include/linux/call_notes.js";
 
 /** The last index that an array has room for: a page of a file at 16 TiB is beyond it. */
 export const XA_MAX_INDEX = 2 ** 32 - 1;
@@ -33,8 +34,8 @@ const CHUNK_SHIFT = 6;
 
 const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
 
-/** 512 slots. Until they are written out, those below `total` hold `first`, `first` + 1, … and the others nothing. */
-class run {
+/** 512 slots, with notes of the call that filled each. Until they are written out, those below `total` hold `first`, `first` + 1, … and the others nothing. */
+class run extends call_notes {
   total = 0;
   first = 0;
   slots: Uint32Array | null = null;
@@ -144,6 +145,17 @@ export class xarray {
   private added(index: number, count: number): void {
     if (count === 0 || index >= this.limit) this.grow(index, count);
     this.entries++;
+  }
+
+  /** Notes by which entry into the kernel (Machine.calls) a slot that is in use was filled. */
+  note(index: number, call: number): void {
+    const r = this.runOf(index >>> RUN_SHIFT)!;
+    if (r.by !== call) r.note(index & RUN_MASK, call);
+  }
+
+  /** What was noted last of a slot that is in use. */
+  noted(index: number): number {
+    return this.runOf(index >>> RUN_SHIFT)!.of(index & RUN_MASK);
   }
 
   /** Removes the entry at an index; returns what it was. */

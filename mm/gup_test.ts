@@ -19,6 +19,7 @@ import {
   type gup_test,
 } from "../uapi/gup_test.js";
 import { get_user_pages, is_longterm_pinnable_page, pin_user_pages, unpin_user_pages } from "./gup.js";
+import { hold_pins, release_held } from "./gup/held.js";
 import { put_page } from "./swap.js";
 import { kvfree, kvmalloc } from "./vmalloc.js";
 
@@ -72,6 +73,7 @@ function __gup_test_ioctl(k: Machine, cmd: number, gup: gup_test): number {
   const array = kvmalloc(k, nr_pages * POINTER_SIZE, GFP_KERNEL | __GFP_ZERO);
   if (array === null) return -ENOMEM;
   const pages = new Uint32Array(nr_pages);
+  const pins = cmd === GUP_BASIC_TEST ? null : hold_pins(k, pages, 0, 0);
   mmap_read_lock(mm);
   const end = gup.addr + gup.size;
   let i = 0;
@@ -87,14 +89,19 @@ function __gup_test_ioctl(k: Machine, cmd: number, gup: gup_test): number {
     nr = get_some(k, cmd, gup, addr, nr, pages, i);
     if (nr <= 0) break;
     i += nr;
+    if (pins !== null) pins.to = i;
   }
   nr_pages = i;
   gup.get_delta_usec = 0;
   gup.put_delta_usec = 0;
   gup.size = addr - gup.addr;
   verify_dma_pinned(k, cmd, pages, nr_pages);
-  if (cmd === GUP_BASIC_TEST) for (let j = 0; j < nr_pages; j++) put_page(k, pages[j]!);
-  else unpin_user_pages(k, pages, nr_pages);
+  if (pins === null) {
+    for (let j = 0; j < nr_pages; j++) put_page(k, pages[j]!);
+  } else {
+    release_held(k);
+    unpin_user_pages(k, pages, nr_pages);
+  }
   mmap_read_unlock(mm);
   kvfree(k, array);
   return 0;

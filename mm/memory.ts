@@ -45,7 +45,7 @@ import type { Machine } from "../include/machine.js";
 import { handle_pmd_fault } from "./huge_memory/fault.js";
 import { alloc_page_vma } from "./page_alloc.js";
 import { pmd_huge, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
-import { pte_write, set_pte, vm_page_prot } from "./pgtable.js";
+import { pte_write, set_pte, set_pte_at, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "./swap.js";
 import { do_wp_page } from "./memory/cow.js";
@@ -98,7 +98,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   vma.vm_mm.rss_stat[MM_ANONPAGES]!++;
   page_add_new_anon_rmap(k, page, vma, vmf.address);
   lru_cache_add_inactive_or_unevictable(k, page, vma);
-  set_pte(table, vmf.ptei, page, entry);
+  set_pte_at(k, table, vmf.ptei, page, entry);
   return 0;
 }
 

@@ -120,6 +120,7 @@ export function move_page_tables(
         if (table.flags[i] === 0 && table.pfn[i] === 0) continue;
         fresh.pfn[j] = table.pfn[i]!;
         fresh.flags[j] = table.flags[i]!;
+        fresh.note(j, table.of(i));
         table.pfn[i] = 0;
         table.flags[i] = 0;
       }

@@ -12,6 +12,7 @@ import {
   page_ref_count,
   page_test,
   PageAnon,
+  PFN_SECTION_MASK,
 } from "../include/linux/mem_map.js";
 import { GUP_PIN_COUNTING_BIAS } from "../include/linux/mm.js";
 import type { mm_struct, vm_area_struct } from "../include/linux/mm_types.js";
@@ -25,6 +26,7 @@ import type { MigrateFaultKind } from "../lib/fault-inject.js";
 import { mlock_batch_pfn } from "./mlock/batch.js";
 import { type mapped_entry_visitor, page_vma_mapped_walk } from "./page_vma_mapped.js";
 import { rmap_walk } from "./rmap.js";
+import { swap_cache_call } from "./swap_state.js";
 
 /** What can be in the way of a page. */
 export type PageHolderKind =
@@ -82,8 +84,8 @@ export function pinFinders(k: Machine): Set<PinFinder> {
   return subsys_state(k, PIN_OWNERS, () => new Set<PinFinder>());
 }
 
-const expected = (kind: PageHolderKind, refs: number, detail = ""): PageHolder => {
-  return { kind, refs, expected: true, detail, call: null };
+const expected = (kind: PageHolderKind, refs: number, detail = "", call: KernelCall | null = null): PageHolder => {
+  return { kind, refs, expected: true, detail, call };
 };
 
 function pidOf(k: Machine, mm: mm_struct): string {
@@ -91,28 +93,34 @@ function pidOf(k: Machine, mm: mm_struct): string {
   return "?";
 }
 
-/** Names one more place; false once that are enough. */
-function nameMapping(k: Machine, vma: vm_area_struct, address: number, places: string[]): boolean {
-  places.push(`task ${pidOf(k, vma.vm_mm)} at 0x${address.toString(16)}`);
-  return places.length < MOST_NAMED;
+/** Entries that map a page, by the entry into the kernel that made them: how many, and where the first are. */
+type Mappings = Map<number, { refs: number; readonly places: string[] }>;
+
+function addMapping(k: Machine, vma: vm_area_struct, address: number, call: number, all: Mappings): boolean {
+  const one = all.get(call) ?? { refs: 0, places: [] };
+  all.set(call, one);
+  if (one.refs++ < MOST_NAMED) one.places.push(`task ${pidOf(k, vma.vm_mm)} at 0x${address.toString(16)}`);
+  return true;
 }
 
-const namedMappings: mapped_entry_visitor<string[]> = {
-  pte: (k, _page, vma, _table, _i, address, places) => nameMapping(k, vma, address, places),
-  huge: (k, _pfn, vma, _pmd, address, places) => nameMapping(k, vma, address, places),
+const addedMappings: mapped_entry_visitor<Mappings> = {
+  pte: (k, _page, vma, table, i, address, all) => addMapping(k, vma, address, table.of(i), all),
+  huge: (k, _pfn, vma, pmd, address, all) => addMapping(k, vma, address, pmd.call, all),
 };
 
-function nameMappings(k: Machine, pfn: number, vma: vm_area_struct, address: number, places: string[]): boolean {
-  return page_vma_mapped_walk(k, pfn, vma, address, false, namedMappings, places);
+function addMappings(k: Machine, pfn: number, vma: vm_area_struct, address: number, all: Mappings): boolean {
+  return page_vma_mapped_walk(k, pfn, vma, address, false, addedMappings, all);
 }
 
-/** Page tables that map the page, by task and address. */
+/** Page tables that map the page, by task and address, together where one call mapped them. */
 function mappings(k: Machine, pfn: number): PageHolder[] {
-  const refs = folio_mapcount(k.mem, pfn);
-  if (refs === 0) return [];
-  const places: string[] = [];
-  rmap_walk(k, pfn, nameMappings, places);
-  return [expected("page table", refs, places.join(", "))];
+  if (folio_mapcount(k.mem, pfn) === 0) return [];
+  const all: Mappings = new Map();
+  rmap_walk(k, pfn, addMappings, all);
+  return [...all].map(([call, { refs, places }]) => {
+    const more = refs > places.length ? ` and ${String(refs - places.length)} more` : "";
+    return expected("page table", refs, `${places.join(", ")}${more}`, k.calls.find(call));
+  });
 }
 
 /** Caches that have the page, and its private data. */
@@ -121,10 +129,14 @@ function caches(k: Machine, pfn: number): PageHolder[] {
   const nr = folio_nr_pages(k.mem, pfn);
   const owner = page_owner_of(k.mem, pfn);
   if (owner !== undefined && !PageAnon(k.mem, pfn)) {
-    const ino = (owner as address_space).host.i_ino;
-    holders.push(expected("page cache", nr, `inode ${String(ino)}`));
+    const { host, i_pages } = owner as address_space;
+    const index = k.mem.section(pfn).index[pfn & PFN_SECTION_MASK]!;
+    const call = k.calls.find(i_pages.noted(index));
+    holders.push(expected("page cache", nr, `inode ${String(host.i_ino)}`, call));
   }
-  if (page_test(k.mem, pfn, PG_swapcache)) holders.push(expected("swap cache", nr));
+  if (page_test(k.mem, pfn, PG_swapcache)) {
+    holders.push(expected("swap cache", nr, "", k.calls.find(swap_cache_call(k, pfn))));
+  }
   if (!page_test(k.mem, pfn, PG_head) && page_test(k.mem, pfn, PG_private)) holders.push(expected("private data", 1));
   return holders;
 }

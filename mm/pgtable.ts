@@ -98,6 +98,14 @@ export function set_pte(t: pte_table, i: number, pfn: number, flags: number): vo
   t.flags[i] = flags;
 }
 
+/** Puts an entry in place that takes a reference of the page, and notes by which entry into the kernel. */
+export function set_pte_at(k: Machine, t: pte_table, i: number, pfn: number, flags: number): void {
+  t.pfn[i] = pfn;
+  t.flags[i] = flags;
+  const { now } = k.calls;
+  if (t.by !== now) t.note(i, now);
+}
+
 export function pte_clear(t: pte_table, i: number): void {
   t.pfn[i] = 0;
   t.flags[i] = 0;

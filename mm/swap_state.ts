@@ -81,7 +81,10 @@ export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, g
   const nr = folio_nr_pages(k.mem, pfn);
   const offset = swp_offset(entry);
   const before = space.i_pages.nodes;
-  for (let n = 0; n < nr; n++) space.i_pages.store(offset + n, pfn + n);
+  for (let n = 0; n < nr; n++) {
+    space.i_pages.store(offset + n, pfn + n);
+    space.i_pages.note(offset + n, k.calls.now);
+  }
   const more = space.i_pages.nodes - before;
   if (more > 0 && !radix_tree_node_alloc(k, more, gfp)) {
     for (let n = 0; n < nr; n++) space.i_pages.erase(offset + n);
@@ -93,6 +96,12 @@ export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, g
   space.nrpages += nr;
   mod_swap_cache(k, pfn, nr);
   return 0;
+}
+
+/** The entry into the kernel at which a page came into the swap cache. */
+export function swap_cache_call(k: Machine, pfn: number): number {
+  const entry = swap_entry_of(k.mem, pfn);
+  return space_of(k, entry).i_pages.noted(swp_offset(entry));
 }
 
 /**

@@ -36,6 +36,8 @@ export class vfio_dma {
   locked_vm = 0;
   /** The entry into the kernel that made it. */
   call = 0;
+  /** Consecutive page frames that are pinned for it already, but not mapped yet. */
+  pinning: { readonly base: number; readonly pinned: number; readonly rsvd: boolean } | null = null;
   constructor(iova: number, vaddr: number, prot: number, task: task_struct, mm: mm_struct, lock_cap: boolean) {
     this.iova = iova;
     this.vaddr = vaddr;
@@ -58,8 +60,12 @@ export class vfio_iommu {
   lock = false;
   /** What the container says when it is asked who pins a page. */
   readonly finder: PinFinder = (pfn, nr) =>
-    this.dma_list.flatMap(({ iova, size, task, call }) => {
-      const refs = this.domain.count(iova, size / PAGE_SIZE, pfn, nr);
+    this.dma_list.flatMap(({ iova, size, task, call, pinning }) => {
+      let refs = this.domain.count(iova, size / PAGE_SIZE, pfn, nr);
+      if (pinning?.rsvd === false) {
+        const [from, to] = [Math.max(pfn, pinning.base), Math.min(pfn + nr, pinning.base + pinning.pinned)];
+        refs += Math.max(0, to - from);
+      }
       const detail = `VFIO mapping of task ${String(task.pid)} at iova 0x${iova.toString(16)}`;
       return refs === 0 ? [] : [{ refs, detail, call }];
     });

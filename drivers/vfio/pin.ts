@@ -218,6 +218,7 @@ export function vfio_pin_pages_remote(
   const mm = k.current.mm;
   if (mm === null) return -ENODEV;
   const run: pfn_run = { base: 0, pinned: 0, lock_acct: 0, rsvd: false };
+  dma.pinning = run;
   let ret = 0;
   let follows = 1;
   if (batch.size > 0) {
@@ -248,6 +249,7 @@ export function vfio_pin_pages_remote(
     put_pfn(k, batch.pages[0]!, dma.prot);
     batch.size = 0;
   }
+  dma.pinning = null;
   out.pfn_base = run.base;
   if (ret >= 0) return run.pinned;
   unpin_run(k, dma, run, batch);

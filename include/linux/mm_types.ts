@@ -4,6 +4,7 @@ import type { BufferPieces } from "../../lib/buffer_pool.js";
 import type { maple_tree } from "../../lib/maple_tree.js";
 import type { Machine } from "../machine.js";
 import { KernelBug } from "./bug.js";
+import { call_notes } from "./call_notes.js";
 import type { file } from "./fs.js";
 import type { page_owner } from "./mem_map.js";
 import type { mempolicy } from "./mempolicy.js";
@@ -195,13 +196,17 @@ export const SWP_EXCLUSIVE = _PAGE_SPECIAL;
 /** Bytes of a table in memory. */
 export const PTE_TABLE_BYTES = 5 * PTRS_PER_PTE;
 
-/** One page of page table entries: the 2 MiB at `pmd_index` × 2 MiB of an address space. */
-export class pte_table {
+/**
+ * One page of page table entries: the 2 MiB at `pmd_index` × 2 MiB of an address space. Notes for each entry which call
+ * took its reference of the page.
+ */
+export class pte_table extends call_notes {
   readonly pfn: Uint32Array;
   readonly flags: Uint8Array;
   /** Page frame that this table itself stands in. */
   readonly page: number;
   constructor(page: number, memory: BufferPieces) {
+    super();
     memory.next();
     this.pfn = new Uint32Array(memory.buffer, memory.at, PTRS_PER_PTE);
     this.flags = new Uint8Array(memory.buffer, memory.at + 4 * PTRS_PER_PTE, PTRS_PER_PTE);
@@ -219,10 +224,13 @@ export class huge_pmd {
   flags: number;
   /** Page frame of the table that waits for the day when the entry is split; 0 for pages of files. */
   deposit: number;
-  constructor(pfn: number, flags: number, deposit: number) {
+  /** The entry into the kernel that took its reference of the page. */
+  readonly call: number;
+  constructor(pfn: number, flags: number, deposit: number, call: number) {
     this.pfn = pfn;
     this.flags = flags;
     this.deposit = deposit;
+    this.call = call;
   }
 }
 

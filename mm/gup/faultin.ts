@@ -53,6 +53,7 @@ import { handle_mm_fault } from "../memory.js";
 import { find_extend_vma, vma_lookup } from "../mmap.js";
 import { pmd_huge, pte_index, pte_offset } from "../pgtable.js";
 import { follow_page_mask, follow_pte_run, type page_array } from "./follow.js";
+import { hold_pins, release_held } from "./held.js";
 
 /** C's `int *locked`: does the caller still hold mmap_lock? */
 export interface gup_locked {
@@ -217,7 +218,10 @@ export function __get_user_pages(
     }
     const page = follow_page_mask(k, vma, start, gup_flags);
     if (page === 0 || page === -EMLINK) {
+      const pinned = pages !== null && gup_flags & FOLL_PIN ? i : 0;
+      if (pinned > 0) hold_pins(k, pages!, off, off + pinned);
       ret = faultin_page(k, vma, start, gup_flags, page === -EMLINK, locked);
+      if (pinned > 0) release_held(k);
       if (ret === 0) continue;
       ret = faultin_result(ret);
       break;

@@ -56,8 +56,15 @@ export function anon_huge_prot(vma: vm_area_struct): number {
 }
 
 /** Puts an entry with its deposited table into an address space. */
-export function map_huge_pmd(vma: vm_area_struct, haddr: number, pfn: number, flags: number, deposit: number): void {
-  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(pfn, flags, deposit));
+export function map_huge_pmd(
+  k: Machine,
+  vma: vm_area_struct,
+  haddr: number,
+  pfn: number,
+  flags: number,
+  deposit: number,
+): void {
+  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(pfn, flags, deposit, k.calls.now));
   if (deposit !== 0) vma.vm_mm.pgtables_bytes += PAGE_SIZE;
 }
 
@@ -84,7 +91,7 @@ function __do_huge_pmd_anonymous_page(k: Machine, vma: vm_area_struct, haddr: nu
   set_compound_pincount(k.mem, page, 0);
   page_add_new_anon_rmap(k, page, vma, haddr);
   lru_cache_add_inactive_or_unevictable(k, page, vma);
-  map_huge_pmd(vma, haddr, page, anon_huge_prot(vma), pgtable);
+  map_huge_pmd(k, vma, haddr, page, anon_huge_prot(vma), pgtable);
   vma.vm_mm.rss_stat[MM_ANONPAGES]! += HPAGE_PMD_NR;
   count_vm_event(k, THP_FAULT_ALLOC);
   return 0;
@@ -103,7 +110,7 @@ function map_huge_zero_page(k: Machine, vma: vm_area_struct, haddr: number): vm_
     free_table_page(k, pgtable, true);
     return 0;
   }
-  map_huge_pmd(vma, haddr, zero, vm_page_prot(vma) | _PAGE_SPECIAL, pgtable);
+  map_huge_pmd(k, vma, haddr, zero, vm_page_prot(vma) | _PAGE_SPECIAL, pgtable);
   return 0;
 }
 

@@ -108,10 +108,10 @@ export function move_huge_pmd(mm: mm_struct, old_addr: number, new_addr: number)
 }
 
 /** Copies a migration entry, which becomes read-only on both sides. */
-function copy_migration_pmd(dst_vma: vm_area_struct, addr: number, pmd: huge_pmd, pgtable: number): void {
+function copy_migration_pmd(k: Machine, dst_vma: vm_area_struct, addr: number, pmd: huge_pmd, pgtable: number): void {
   pmd.flags &= ~(SWP_WRITE | SWP_EXCLUSIVE);
   dst_vma.vm_mm.rss_stat[MM_ANONPAGES]! += HPAGE_PMD_NR;
-  map_huge_pmd(dst_vma, addr, pmd.pfn, pmd.flags, pgtable);
+  map_huge_pmd(k, dst_vma, addr, pmd.pfn, pmd.flags, pgtable);
 }
 
 /**
@@ -133,7 +133,7 @@ export function copy_huge_pmd(
   const pgtable = pte_alloc_page(k);
   if (pgtable === 0) return -ENOMEM;
   if (pmd.flags & _PAGE_MIGRATION) {
-    copy_migration_pmd(dst_vma, addr, pmd, pgtable);
+    copy_migration_pmd(k, dst_vma, addr, pmd, pgtable);
     return 0;
   }
   if (pmd.flags & _PAGE_SPECIAL) {
@@ -149,7 +149,7 @@ export function copy_huge_pmd(
     dst_mm.rss_stat[MM_ANONPAGES]! += HPAGE_PMD_NR;
   }
   pmd.flags &= ~_PAGE_RW;
-  map_huge_pmd(dst_vma, addr, pmd.pfn, pmd.flags & ~_PAGE_ACCESSED, pgtable);
+  map_huge_pmd(k, dst_vma, addr, pmd.pfn, pmd.flags & ~_PAGE_ACCESSED, pgtable);
   return 0;
 }
 

@@ -37,6 +37,7 @@ function populate_deposit(k: Machine, vma: vm_area_struct, haddr: number, pmd: h
   VM_BUG_ON(pmd.deposit === 0, "a huge entry of anonymous memory without a table");
   pgd.huge.delete(key);
   const table = new pte_table(pmd.deposit, k.pte_memory);
+  table.note_all(pmd.call);
   pgd.pte.set(key, table);
   return table;
 }

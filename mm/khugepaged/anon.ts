@@ -294,7 +294,7 @@ function collapse_locked(
   pmd_clear(mm, address / PMD_SIZE);
   page_add_new_anon_rmap(k, hpage, vma, address);
   lru_cache_add_inactive_or_unevictable(k, hpage, vma);
-  set_pmd_at(mm, address, new huge_pmd(hpage, anon_huge_prot(vma), t.page));
+  set_pmd_at(mm, address, new huge_pmd(hpage, anon_huge_prot(vma), t.page, k.calls.now));
   return "succeed";
 }
 

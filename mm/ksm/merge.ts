@@ -25,7 +25,7 @@ import { EFAULT } from "../../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "../filemap.js";
 import { split_huge_page } from "../huge_memory/split.js";
 import { set_page_dirty } from "../page-writeback.js";
-import { pte_index, pte_offset, pte_present, set_pte, vm_page_prot } from "../pgtable.js";
+import { pte_index, pte_offset, pte_present, set_pte_at, vm_page_prot } from "../pgtable.js";
 import {
   page_add_anon_rmap,
   page_address_in_vma,
@@ -90,7 +90,7 @@ function replace_page(k: Machine, vma: vm_area_struct, page: number, kpage: numb
     get_page(k, kpage);
     page_add_anon_rmap(k, kpage, vma, at.address, RMAP_NONE);
   }
-  set_pte(at.table, at.i, kpage, prot);
+  set_pte_at(k, at.table, at.i, kpage, prot);
   page_remove_rmap(k, page, vma);
   put_page(k, page);
 }

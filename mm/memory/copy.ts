@@ -125,6 +125,7 @@ function copy_pte_range(
   if (vm_flags_test(src_vma.vm_flags, VM_SHARED)) keep &= ~_PAGE_DIRTY;
   const protect = is_cow_mapping(src_vma) ? ~_PAGE_RW : ~0;
   const { pfn: spfn, flags: sflags } = st;
+  dt.note_range(from, to, k.calls.now);
   for (let i = from; i < to; i++) {
     const pte = sflags[i]!;
     if (pte === 0) continue;

@@ -40,7 +40,7 @@ import { vm_flags_all, vm_flags_or, vm_flags_test } from "../../include/linux/vm
 import { COW_KSM, PGREUSE } from "../../include/linux/vmstat.js";
 import { folio_lock, folio_trylock, folio_unlock } from "../filemap.js";
 import { alloc_page_vma } from "../page_alloc.js";
-import { set_pte, vm_page_prot } from "../pgtable.js";
+import { set_pte_at, vm_page_prot } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap, page_remove_rmap } from "../rmap.js";
 import { folio_free_swap } from "../swapfile.js";
 import { get_page, lru_add_drain, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
@@ -132,7 +132,7 @@ function wp_page_copy(k: Machine, vmf: vm_fault): vm_fault_t {
   }
   page_add_new_anon_rmap(k, new_page, vma, vmf.address);
   lru_cache_add_inactive_or_unevictable(k, new_page, vma);
-  set_pte(vmf.table!, vmf.ptei, new_page, entry);
+  set_pte_at(k, vmf.table!, vmf.ptei, new_page, entry);
   if (old_page !== 0) {
     page_remove_rmap(k, old_page, vma);
     put_page(k, old_page);

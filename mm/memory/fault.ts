@@ -37,7 +37,7 @@ import {
   pte_none,
   pte_offset,
   set_pmd_at,
-  set_pte,
+  set_pte_at,
   vm_page_prot,
 } from "../pgtable.js";
 import { anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap } from "../rmap.js";
@@ -81,7 +81,7 @@ export function do_set_pmd(k: Machine, vmf: Pick<vm_fault, "vma" | "address" | "
   }
   vma.vm_mm.rss_stat[mm_counter_file(k, head)]! += HPAGE_PMD_NR;
   page_add_file_rmap(k, head, vma, true);
-  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(head, entry, 0));
+  set_pmd_at(vma.vm_mm, haddr, new huge_pmd(head, entry, 0, k.calls.now));
   count_vm_event(k, THP_FILE_MAPPED);
   return 0;
 }
@@ -108,7 +108,7 @@ export function do_set_pte(k: Machine, vmf: vm_fault, page: number, addr: number
     rss[mm_counter_file(k, page)]!++;
     page_add_file_rmap(k, page, vma);
   }
-  set_pte(vmf.table!, ptei, page, entry);
+  set_pte_at(k, vmf.table!, ptei, page, entry);
 }
 
 /** Installs the table taken ahead where there is none yet. */

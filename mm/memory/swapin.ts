@@ -59,7 +59,7 @@ import { ksm_might_need_to_copy } from "../ksm.js";
 import { migration_entry_wait } from "../migrate.js";
 import { alloc_page_vma } from "../page_alloc.js";
 import { end_swap_reads, swap_readpage } from "../page_io.js";
-import { set_pte, vm_page_prot } from "../pgtable.js";
+import { set_pte_at, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { swap_cache_get_folio, swapin_readahead } from "../swap_state.js";
@@ -145,7 +145,7 @@ function map_swapped(
   } else {
     page_add_anon_rmap(k, pfn, vma, vmf.address, rmap_flags);
   }
-  set_pte(vmf.table!, vmf.ptei, pfn, pte);
+  set_pte_at(k, vmf.table!, vmf.ptei, pfn, pte);
   folio_unlock(k, pfn);
   return ret;
 }

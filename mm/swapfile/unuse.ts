@@ -34,7 +34,7 @@ import { folio_lock, folio_unlock } from "../filemap.js";
 import { ksm_might_need_to_copy } from "../ksm.js";
 import { end_swap_reads } from "../page_io.js";
 import { next_pmd } from "../pagewalk.js";
-import { pte_index, set_pte, vm_page_prot } from "../pgtable.js";
+import { pte_index, set_pte, set_pte_at, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { shmem_unuse } from "../shmem/swap.js";
 import { get_page, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
@@ -62,7 +62,7 @@ function unuse_pte(k: Machine, vma: vm_area_struct, address: number, t: pte_tabl
       page_add_new_anon_rmap(k, pfn, vma, address);
       lru_cache_add_inactive_or_unevictable(k, pfn, vma);
     }
-    set_pte(t, i, pfn, vm_page_prot(vma) & ~_PAGE_ACCESSED);
+    set_pte_at(k, t, i, pfn, vm_page_prot(vma) & ~_PAGE_ACCESSED);
   }
   swap_free(k, entry);
   if (pfn === cached) return 0;
