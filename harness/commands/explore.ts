@@ -10,6 +10,7 @@ export interface ExploreOptions {
   readonly variants?: readonly string[];
   readonly setups?: readonly string[];
   readonly depth: number;
+  readonly uncut?: boolean;
   readonly schedule?: string;
   readonly jobs: number;
   readonly json?: true;
@@ -22,6 +23,9 @@ Runs every call of a table and, at each place where it may sleep or drop mmap_lo
 other tasks: threads of the same process, and another process that maps the same file. After each
 schedule the machine's invariants are checked. PATCH is as for patchproof evaluate.
 With --depth 2 other tasks make two calls in a schedule, which takes some minutes.
+
+Where a schedule comes to a point in a state of the machine in which another has come to it, no call
+is started anew; with --uncut they are. That finds the same, and takes longer from --depth 2 on.
 
 A schedule is SETUP: CALL, N=CALL: the first call, and what runs when yield point N, counted from
 0 over all tasks, is met. SETUP+advice is the set-up with MADV_NOMOVABLE given.
@@ -47,6 +51,7 @@ export function addExplore(program: Command): void {
     )
     .option("--setups <list>", "set-ups, by name (default: all)", (text) => parseNames(text, "--setups"))
     .option("--depth <n>", "calls of other tasks in a schedule", (text) => parseCount(text, "--depth", 1, 4), 1)
+    .option("--uncut", "start calls also where another schedule has come to the same state")
     .option("--schedule <text>", "run one schedule and say what happens")
     .option("--jobs <n>", "workers", (text) => parseCount(text, "--jobs", 1, 256), availableParallelism())
     .option("--json", "print the report as JSON")

@@ -1,80 +1,156 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/** The state of a machine in one number, as far as calls of the table can tell states apart. */
-import type { address_space } from "../../include/linux/fs.js";
-import { _PAGE_SWP, type mm_struct, type vm_area_struct } from "../../include/linux/mm_types.js";
-import { vm_flags_value } from "../../include/linux/vm_flags.js";
+/**
+ * The state of a machine in one number: all that it is made of, whatever that is, but for what never changes here and what
+ * only counts or remembers. Machines with equal numbers go on alike.
+ */
+import { type mem_section, PFN_SECTION_MASK, PFN_SECTION_SHIFT } from "../../include/linux/mem_map.js";
+import {
+  type free_area,
+  type lruvec,
+  NULL_PFN,
+  type page_list,
+  type per_cpu_pages,
+} from "../../include/linux/mmzone.js";
+import { PG_buddy, PG_pcp, PG_tail } from "../../include/linux/page-flags.js";
 import type { Machine } from "../../include/machine.js";
-import { xa_is_value } from "../../lib/xarray.js";
-import { subsystems } from "./digest-subsystems.js";
-import { Digest, page } from "./hash.js";
+import { Digest } from "./hash.js";
+import { fieldsOf, hashOf, type Identities, LEFT_OUT } from "./identities.js";
 
-/** VMAs by the order in which they were seen: a new one in an old one's place is another state. */
-export type Identities = Map<object, number>;
+/** What stands for no object, for nothing and for a function, and ends what has no length. */
+const [NULL, NOTHING, END] = [-1, -2, -3];
 
-function identity(known: Identities, object: object): number {
-  let id = known.get(object);
-  if (id === undefined) known.set(object, (id = known.size + 1));
-  return id;
-}
+class StateDigest extends Digest {
+  private readonly known: Identities;
+  private readonly sections: readonly (mem_section | undefined)[];
+  private readonly now: number;
+  private objects = 0;
 
-function vma(d: Digest, known: Identities, v: vm_area_struct): void {
-  d.add(identity(known, v));
-  d.wide(v.vm_start);
-  d.wide(v.vm_end);
-  d.wide(vm_flags_value(v.vm_flags));
-  d.add(v.anon_vma === null ? 0 : 1);
-}
+  constructor(k: Machine, known: Identities) {
+    super();
+    this.known = known;
+    this.sections = k.mem.sections;
+    this.now = known.next();
+    this.object(k);
+    for (const s of this.sections) if (s !== undefined) this.pages(s);
+  }
 
-function addressSpace(k: Machine, d: Digest, known: Identities, mm: mm_struct): void {
-  d.add(mm.mmap_lock.readers);
-  d.add(mm.mmap_lock.writer ? 1 : 0);
-  d.add(mm.locked_vm);
-  for (const v of mm.mm_mt) vma(d, known, v);
-  for (const [key, table] of mm.pgd.pte) {
-    d.add(key);
-    for (let i = 0; i < table.pfn.length; i++) {
-      const flags = table.flags[i]!;
-      if (flags === 0) continue;
-      d.add(i);
-      d.add(flags);
-      if (flags & _PAGE_SWP) d.add(table.pfn[i]!);
-      else page(k, d, table.pfn[i]!);
+  private visit(x: unknown): void {
+    if (typeof x === "number") this.number(x);
+    else if (typeof x === "object") {
+      if (x === null) this.add(NULL);
+      else this.object(x);
+    } else if (typeof x === "boolean") this.add(x ? 1 : 0);
+    else if (x === undefined || typeof x === "function") this.add(NOTHING);
+    else this.add(hashOf(typeof x === "string" ? x : (x as bigint | symbol).toString()));
+  }
+
+  private number(n: number): void {
+    this.add(n);
+    if (n > 0xffffffff || n < -0x80000000) this.add(n / 2 ** 32);
+  }
+
+  private object(x: object): void {
+    const seen = this.known.of(x);
+    if (seen.at === this.now) {
+      this.add(seen.nth);
+      return;
+    }
+    seen.at = this.now;
+    seen.nth = ++this.objects;
+    const { plan } = seen;
+    if (plan === "words") this.words(seen.words);
+    else if (plan === "array") this.array(x as unknown[]);
+    else if (plan === "map") this.map(x as Map<unknown, unknown>);
+    else if (plan === "each") {
+      for (const one of x as Iterable<unknown>) this.visit(one);
+      this.add(END);
+    } else {
+      this.add(seen.vma);
+      this.fields(x as Record<string, unknown>, x.constructor === Object ? fieldsOf(x) : plan);
     }
   }
-  for (const [key, pmd] of mm.pgd.huge) {
-    d.add(key);
-    d.add(pmd.flags);
-    page(k, d, pmd.pfn);
+
+  private words(x: ArrayLike<number>): void {
+    for (let i = 0; i < x.length; i++) {
+      if (x[i] === 0) continue;
+      this.add(i);
+      this.add(x[i]!);
+    }
+  }
+
+  private array(x: readonly unknown[]): void {
+    this.add(x.length);
+    for (const one of x) this.visit(one);
+  }
+
+  private map(x: ReadonlyMap<unknown, unknown>): void {
+    this.add(x.size);
+    for (const [key, value] of x) {
+      if (LEFT_OUT.has(key)) continue;
+      this.visit(key);
+      this.visit(value);
+    }
+  }
+
+  private fields(x: Record<string, unknown>, keys: readonly string[]): void {
+    for (const key of keys) {
+      const value = x[key];
+      if (typeof value === "number") this.number(value);
+      else if (key === "free_area") this.freeAreas(value as free_area[]);
+      else if (key === "pageset") this.pcps(value as per_cpu_pages[]);
+      else if (key === "__lruvec") this.lists((value as lruvec).lists);
+      else this.visit(value);
+    }
+  }
+
+  /** Free blocks in the order in which they will be handed out. */
+  private freeAreas(areas: readonly free_area[]): void {
+    for (const { nr_free, free_list } of areas) {
+      this.add(nr_free);
+      if (nr_free !== 0) this.lists(free_list);
+    }
+  }
+
+  private pcps(sets: readonly per_cpu_pages[]): void {
+    for (const { count, free_factor, lists } of sets) {
+      this.add(count);
+      this.add(free_factor);
+      if (count !== 0) this.lists(lists);
+    }
+  }
+
+  private lists(lists: readonly page_list[]): void {
+    for (const { head, nr } of lists) {
+      this.add(nr);
+      for (let pfn = head; pfn !== NULL_PFN;) {
+        this.add(pfn);
+        pfn = this.sections[pfn >>> PFN_SECTION_SHIFT]!.nextOf(pfn & PFN_SECTION_MASK, pfn);
+      }
+    }
+  }
+
+  /** Pages that are not free: what free ones were used for is gone. */
+  private pages(s: mem_section): void {
+    const { flags, refcount } = s;
+    for (let i = 0; i < flags.length; i++) {
+      const of = flags[i]!;
+      if ((of | refcount[i]!) === 0 || of & (PG_buddy | PG_pcp)) continue;
+      this.add(i);
+      this.add(of);
+      this.add(refcount[i]!);
+      this.add(s.mapcount[i]!);
+      this.add(s.mapping[i]!);
+      this.add(s.index[i]!);
+      this.add(s.private_[i]!);
+      this.add(s.content[i]!);
+      if (!(of & PG_tail)) continue;
+      this.add(s.nextOf(i, 0));
+      this.add(s.prevOf(i, 0));
+    }
   }
 }
 
-function pageCache(k: Machine, d: Digest, mapping: address_space): void {
-  d.wide(mapping.host.i_size);
-  d.add(mapping.host.i_rwsem ? 1 : 0);
-  const falloc = mapping.host.shmem?.falloc;
-  d.add(falloc == null ? -1 : falloc.end);
-  if (mapping.nrpages === 0) return;
-  mapping.i_pages.forEach(0, 0xffffffff, (index, entry) => {
-    d.add(index);
-    if (xa_is_value(entry)) d.add(entry);
-    else page(k, d, entry);
-  });
-}
-
-/** Address spaces with their VMAs and entries, the pages there, page caches, locks, and the flags of tasks. */
+/** All of a machine but {@link LEFT_OUT}. */
 export function digestOf(k: Machine, known: Identities): number {
-  const d = new Digest();
-  const seen = new Set<mm_struct>();
-  for (const task of k.tasks.values()) {
-    d.add(task.pid);
-    d.add(task.flags);
-    if (task.mm === null || seen.has(task.mm)) continue;
-    seen.add(task.mm);
-    addressSpace(k, d, known, task.mm);
-  }
-  for (const owner of k.mem.owners) {
-    if (owner !== undefined && !owner.is_anon) pageCache(k, d, owner as address_space);
-  }
-  subsystems(k, d);
-  return d.value;
+  return new StateDigest(k, known).value;
 }

@@ -2,43 +2,21 @@
 /** Runs one schedule: a call, and at the yield points that it meets, the calls of others. */
 import { __GFP_DIRECT_RECLAIM } from "../../include/linux/gfp.js";
 import type { Call } from "./calls.js";
-import { digestOf } from "./digest.js";
-import { Digest } from "./hash.js";
-import { Ended, Player, type PlayOptions } from "./player.js";
+import { Ended, Player } from "./player.js";
 import type { Injection, Outcome, Run, Wrong } from "./types.js";
 import type { World } from "./world.js";
 
-/** The state of a machine at rest: what the checks look at, in two numbers. */
-function restKey({ k }: World): string {
-  const counters = new Digest();
-  for (const { vm_stat } of [...k.zones, ...k.nodes]) for (const n of vm_stat) counters.add(n);
-  counters.add(k.vm_committed_as);
-  return `${String(digestOf(k, new Map()))} ${String(counters.value)}`;
-}
-
 /** What is broken once all calls have returned, and once all tasks are gone. */
-function broken(world: World): Wrong | null {
-  const { sound } = world;
-  const key = restKey(world);
-  if (sound.has(key)) return null;
-  const wrong = check(world);
-  if (wrong === null) sound.add(key);
-  return wrong;
-}
-
-function check(world: World): Wrong | null {
-  const live = world.kernel.checkMachine(world.k);
-  const lines = live.length > 0 ? live : world.kernel.checkExit(world.k);
+function broken({ kernel, k }: World): Wrong | null {
+  const live = kernel.checkMachine(k);
+  const lines = live.length > 0 ? live : kernel.checkExit(k);
   return lines.length === 0 ? null : { kind: "broken invariant", what: lines[0]!, where: [] };
 }
 
-/**
- * Runs a schedule from the set-up on. It ends early where its last call leaves a state that `seen` knows; the states
- * that it comes to after that call are added.
- */
-export function play(world: World, first: Call, injections: readonly Injection[], options: PlayOptions = {}): Run {
+/** Runs a schedule from the set-up on. */
+export function play(world: World, first: Call, injections: readonly Injection[], keyed = false): Run {
   world.restore();
-  const player = new Player(world, injections, options);
+  const player = new Player(world, injections, keyed);
   const { hooks } = world.k;
   hooks.yieldPoint = (name, detail) => player.meet(name, detail);
   hooks.trace = (event, detail) => {
@@ -57,15 +35,6 @@ export function play(world: World, first: Call, injections: readonly Injection[]
     if (!(error instanceof Ended)) throw error;
     ({ outcome, wrong } = error);
   }
-  const { met, points, events, digests, unmet, waits } = player;
-  return {
-    outcome,
-    wrong,
-    met,
-    points,
-    events,
-    digests,
-    ...(unmet === undefined ? {} : { unmet }),
-    ...(waits === undefined ? {} : { waits }),
-  };
+  const { met, points, events, unmet } = player;
+  return { outcome, wrong, met, points, events, ...(unmet === undefined ? {} : { unmet }) };
 }

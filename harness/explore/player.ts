@@ -3,10 +3,11 @@
 import type { task_struct } from "../../include/linux/sched.js";
 import { flagWords, PF_CHECKED } from "../task-flags.js";
 import { type Call, findCall } from "./calls.js";
-import { digestOf, type Identities } from "./digest.js";
+import { digestOf } from "./digest.js";
 import { errnoWords, wrongOf } from "./findings.js";
 import { Digest } from "./hash.js";
-import { type Event, type Injection, type Met, type Outcome, type Prefix, waitKey, type Wrong } from "./types.js";
+import { Identities } from "./identities.js";
+import type { Event, Injection, Met, Outcome, Wrong } from "./types.js";
 import type { World } from "./world.js";
 
 /** Any allocation that may sleep. */
@@ -25,8 +26,6 @@ interface Frame {
   past: number;
   /** Pasts of those that sleep while it runs. */
   readonly outer: string;
-  /** How mmap_lock was when it began. */
-  readonly locks: string;
   points: number;
   allocations: number;
 }
@@ -47,60 +46,36 @@ export class Ended extends Error {
 
 /** A past that goes on: a point of this name, left in this state. */
 function pastAfter(before: number, name: string, state: number): number {
-  const d = new Digest(before);
+  const d = new Digest();
+  d.wide(before);
   d.text(name);
-  d.add(state);
+  d.wide(state);
   return d.value;
-}
-
-/** A past as it stands in a key. */
-function pastText(past: number): string {
-  return (past >>> 0).toString(36);
-}
-
-function locksOf({ mm }: task_struct): string {
-  return mm === null ? "" : `${String(mm.mmap_lock.readers)} ${String(mm.mmap_lock.writer)}`;
-}
-
-export interface PlayOptions {
-  /** States that are not gone on from: those that others have gone on from. */
-  readonly seen?: Set<string>;
-  /** A run of all its calls but the last. */
-  readonly prefix?: Prefix;
-  /** Will no schedule go on from this one? */
-  readonly final?: boolean;
 }
 
 export class Player {
   readonly met: Met[] = [];
   readonly points = new Set<string>();
   readonly events: Event[] = [];
-  readonly digests: (number | undefined)[] = [];
-  waits: string | undefined;
-  /** Has the last injected call come to its end? */
-  private ended = false;
   private readonly world: World;
   private readonly todo: Injection[];
   private readonly frames: Frame[] = [];
-  private readonly known: Identities = new Map();
+  private readonly known: Identities;
   private readonly started = { thread: 0, process: 0 };
-  private readonly seen: Set<string>;
-  private readonly prefix: Prefix;
-  private readonly final: boolean;
+  private readonly keyed: boolean;
 
-  constructor(world: World, injections: readonly Injection[], options: PlayOptions) {
+  /** @param keyed is a key asked for of each point? */
+  constructor(world: World, injections: readonly Injection[], keyed: boolean) {
     this.world = world;
     this.todo = [...injections];
-    this.seen = options.seen ?? new Set();
-    this.prefix = options.prefix ?? { met: [], digests: [] };
-    this.final = options.final ?? false;
-    digestOf(world.k, this.known);
+    this.keyed = keyed;
+    this.known = new Identities(world.known);
   }
 
   /** Pasts of the calls under way. */
   private outer(): string {
     const frame = this.frames.at(-1);
-    return frame === undefined ? "" : `${frame.outer}${pastText(frame.past)}.`;
+    return frame === undefined ? "" : `${frame.outer}${String(frame.past)}.`;
   }
 
   private say(text: string, frame: Frame): void {
@@ -113,10 +88,9 @@ export class Player {
     const team = call.by === "thread" ? this.world.threads : this.world.processes;
     const task = team[n]!;
     const who = call.by === "thread" ? `thread ${String(n + 1)}` : `other process`;
-    const locks = locksOf(task);
     const past = new Digest();
     past.text(call.name);
-    const frame: Frame = { call, task, who, locks, past: past.value, outer: this.outer(), points: 0, allocations: 0 };
+    const frame: Frame = { call, task, who, past: past.value, outer: this.outer(), points: 0, allocations: 0 };
     const flags = task.flags & PF_CHECKED;
     this.frames.push(frame);
     this.say(call.words, frame);
@@ -141,8 +115,6 @@ export class Player {
     if (error instanceof Ended) return error;
     if (error instanceof Error && error.name === "NotModelled") return new Ended("edge");
     if (error instanceof Error && "waits_for" in error && this.frames.length > 1) {
-      const atOnce = frame.points === 0 && String(error.waits_for).startsWith("mmap_lock");
-      if (atOnce) this.waits = waitKey(frame.call.name, frame.locks);
       return new Ended("blocked");
     }
     const wrong = wrongOf(error);
@@ -163,65 +135,22 @@ export class Player {
       if (this.frames.length > 1) throw new Ended("blocked");
       throw new Ended("wrong", { kind: "endless wait", what: `${name} is met for ever`, where: [] });
     }
-    // no other call comes after the last: it does not matter in which state a point is left
-    if (this.final && this.ended) return undefined;
     const at = this.met.length;
-    const known = this.todo.length > 0 && this.todo[0]!.at > at ? this.prefix.met[at] : undefined;
-    if (known !== undefined) {
-      this.digest(at);
-      frame.past = known.past;
-      this.met.push(known);
-      return undefined;
-    }
-    return this.meetNew(frame, name, detail);
-  }
-
-  /** A point that no run before has met in this state. */
-  private meetNew(frame: Frame, name: string, detail: Readonly<Record<string, unknown>>): "retry" | undefined {
-    const { outer, past: before } = frame;
-    const at = this.met.length;
-    const slot = { at, name, key: "", past: before, locks: { thread: "", process: "" } as Met["locks"] };
-    this.met.push(slot);
+    this.met.push({ at, key: "" });
     let ran = false;
     while (this.todo[0]?.at === at) {
       if (!ran) this.say(`sleeps in ${name}()${detail["dropped"] === true ? ", mmap_lock dropped" : ""}`, frame);
       ran = true;
       this.run(findCall(this.todo.shift()!.call)!);
     }
-    const state = this.digest(at);
-    slot.past = frame.past = pastAfter(before, name, state);
-    slot.key = `${outer}${pastText(frame.past)}`;
-    if (!this.complete) return undefined;
-    if (ran) {
-      this.ended = true;
-      if (this.seen.has(slot.key)) throw new Ended("same");
+    if (this.keyed) {
+      frame.past = pastAfter(frame.past, name, digestOf(this.world.k, this.known));
+      this.met[at] = { at, key: `${frame.outer}${String(frame.past)}` };
     }
-    this.seen.add(slot.key);
-    if (!this.final) slot.locks = this.locks();
     return ran && name === "folio_lock_or_retry" ? "retry" : undefined;
   }
 
-  /** How mmap_lock is, for threads and for the other process. */
-  private locks(): Met["locks"] {
-    const { threads, processes } = this.world;
-    return { thread: locksOf(threads[0]!), process: processes.length > 0 ? locksOf(processes[0]!) : "" };
-  }
-
-  /** The state at a point: what the run before came to, up to where this one departs from it. */
-  private digest(at: number): number {
-    const before = this.complete ? undefined : this.prefix.digests[at];
-    const known = this.known.size;
-    const value = before ?? digestOf(this.world.k, this.known);
-    this.digests[at] = this.known.size === known ? value : undefined;
-    return value;
-  }
-
-  /** Did all injected calls get their turn? */
-  get complete(): boolean {
-    return this.todo.length === 0;
-  }
-
-  /** Yield point of the first that did not. */
+  /** Yield point of the first injected call that did not get its turn. */
   get unmet(): number | undefined {
     return this.todo[0]?.at;
   }

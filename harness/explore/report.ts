@@ -4,7 +4,7 @@ import { signatureOf } from "./findings.js";
 import { compareSchedules } from "./schedule.js";
 import type { Found, Job, Tally } from "./types.js";
 
-export const REPORT_FORMAT = "patchproof-explore/1";
+export const REPORT_FORMAT = "patchproof-explore/2";
 
 /** Sums of a set-up, with or without the advice. */
 export interface SetupRow {
@@ -14,6 +14,7 @@ export interface SetupRow {
   readonly schedules: number;
   readonly blocked: number;
   readonly edge: number;
+  /** Points, not schedules. */
   readonly same: number;
   /** Schedules that come to a finding. */
   readonly wrong: number;

@@ -23,14 +23,18 @@ import type { Job, Run, Schedule, Tally } from "./types.js";
 import { eventLines, exploreMarkdown, exploreTerminal } from "./words.js";
 import { World } from "./world.js";
 
-async function jobsOf(variants: readonly ChosenVariant[], setups: readonly string[], depth: number): Promise<Job[]> {
+async function jobsOf(
+  variants: readonly ChosenVariant[],
+  setups: readonly string[],
+  { depth, uncut = false }: ExploreOptions,
+): Promise<Job[]> {
   const jobs: Job[] = [];
   for (const { name, spec } of variants) {
     const { dir: kernelDir } = await buildVariant(spec);
     for (const setup of SETUPS.filter((one) => setups.includes(one.name))) {
       for (const advised of [false, true]) {
         for (const first of CALLS.filter((call) => fits(call, setup))) {
-          jobs.push({ variant: name, kernelDir, setup: setup.name, advised, first: first.name, depth });
+          jobs.push({ variant: name, kernelDir, setup: setup.name, advised, first: first.name, depth, uncut });
         }
       }
     }
@@ -79,7 +83,6 @@ async function runJobs(jobs: readonly Job[], workers: number): Promise<Done[]> {
 
 const ENDINGS: Readonly<Record<Run["outcome"], string>> = {
   done: "nothing is wrong",
-  same: "nothing is wrong",
   blocked: "cannot be: the last task has to wait for one that sleeps",
   edge: "goes beyond the model",
   wrong: "",
@@ -123,7 +126,7 @@ export async function runExplore(options: ExploreOptions): Promise<number> {
   const folder = options.out ?? join(projectRoot(), "reports");
   const files = [join(folder, "explore.json"), join(folder, "explore.md")] as const;
   checkWritable(files);
-  const done = await runJobs(await jobsOf(variants, setups, options.depth), options.jobs);
+  const done = await runJobs(await jobsOf(variants, setups, options), options.jobs);
   const report = reportOf(
     variants.map(({ name }) => name),
     options.depth,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/** All schedules of one set-up and first call, shortest first, each point and state once. */
+/** All schedules of one set-up and first call, shortest first; calls are started at each point and state once. */
 import { CALLS, type Call, findCall } from "./calls.js";
 import { signatureOf } from "./findings.js";
 import { play } from "./play.js";
 import { findSetup, type Setup } from "./setups.js";
-import { type Found, type Injection, type Job, type Prefix, type Run, type Tally, waitKey } from "./types.js";
+import type { Found, Injection, Job, Run, Tally } from "./types.js";
 import type { World } from "./world.js";
 
 /** Does the call make sense in the set-up? */
@@ -12,22 +12,13 @@ export function fits(call: Call, setup: Setup): boolean {
   return call.needs === undefined || setup.has.includes(call.needs);
 }
 
-/** A schedule to run, and the run that it continues. */
-interface Step {
-  readonly injections: readonly Injection[];
-  readonly prefix?: Prefix;
-}
-
 class Search {
   private readonly world: World;
   private readonly job: Job;
   private readonly first: Call;
   private readonly others: readonly Call[];
-  /** Points and states that a run came to, and those from which others were started. */
-  private readonly seen = new Set<string>();
+  /** Points and states at which others were started. */
   private readonly continued = new Set<string>();
-  /** Calls that wait at once, and how mmap_lock is then: they need not be run to know. */
-  private readonly waits = new Set<string>();
   private readonly pairs = new Set<string>();
   private readonly points = new Set<string>();
   private readonly found = new Map<string, Found>();
@@ -42,35 +33,26 @@ class Search {
   }
 
   all(): Tally {
-    let level: Step[] = [{ injections: [] }];
+    let level: (readonly Injection[])[] = [[]];
     while (level.length > 0) {
-      const next: Step[] = [];
-      for (const step of level) {
-        const run = this.one(step);
-        if (run.outcome === "done" && !this.final(step.injections))
-          next.push(...this.continuations(run, step.injections));
+      const next: (readonly Injection[])[] = [];
+      for (const injections of level) {
+        const final = injections.length === this.job.depth;
+        const run = this.one(injections, !final && !this.job.uncut);
+        if (run.outcome === "done" && !final) next.push(...this.continuations(run, injections));
       }
       level = next;
     }
     return { ...this.counts, pairs: this.pairs.size, points: [...this.points].sort(), found: [...this.found.values()] };
   }
 
-  /** Is it as long as they get? */
-  private final({ length }: readonly Injection[]): boolean {
-    return length === this.job.depth;
-  }
-
-  private one({ injections, prefix }: Step): Run {
-    const final = this.final(injections);
-    const options = { seen: this.seen, final, ...(prefix === undefined ? {} : { prefix }) };
-    const run = play(this.world, this.first, injections, options);
+  private one(injections: readonly Injection[], keyed: boolean): Run {
+    const run = play(this.world, this.first, injections, keyed);
     this.counts.schedules++;
     const last = injections.at(-1);
-    if (run.waits !== undefined) this.waits.add(run.waits);
     if (run.outcome === "blocked") this.counts.blocked++;
     else if (last !== undefined) this.pairs.add(last.call);
     if (run.outcome === "edge") this.counts.edge++;
-    if (run.outcome === "same") this.counts.same++;
     for (const name of run.points) this.points.add(name);
     if (run.wrong !== null) this.note(run, injections);
     return run;
@@ -89,21 +71,17 @@ class Search {
   }
 
   /** What can be done next, from the last injected call on. */
-  private continuations(run: Run, injections: readonly Injection[]): Step[] {
+  private continuations(run: Run, injections: readonly Injection[]): (readonly Injection[])[] {
     const from = injections.at(-1)?.at ?? 0;
-    const next: Step[] = [];
-    for (const { at, key, locks } of run.met) {
+    const next: (readonly Injection[])[] = [];
+    for (const { at, key } of run.met) {
       if (at < from) continue;
-      if (this.continued.has(key)) continue;
-      this.continued.add(key);
-      for (const { name, by } of this.others) {
-        if (!this.waits.has(waitKey(name, locks[by])))
-          next.push({ injections: [...injections, { at, call: name }], prefix: run });
-        else {
-          this.counts.schedules++;
-          this.counts.blocked++;
-        }
+      if (!this.job.uncut && this.continued.has(key)) {
+        this.counts.same++;
+        continue;
       }
+      this.continued.add(key);
+      for (const { name } of this.others) next.push([...injections, { at, call: name }]);
     }
     return next;
   }

@@ -37,20 +37,15 @@ export interface Event {
 /** A yield point that a run met. */
 export interface Met {
   readonly at: number;
-  /** Name of the point, and the state in which it was left: equal keys, equal futures. */
-  readonly name: string;
+  /** The pasts of the calls under way and the state in which it was left: equal keys, equal futures. Empty if not asked for. */
   readonly key: string;
-  /** Of the key: what the call that met it has met so far, this point included. */
-  readonly past: number;
-  /** How mmap_lock of the threads' address space, and of the other process's, was left. */
-  readonly locks: Readonly<Record<"thread" | "process", string>>;
 }
 
 /**
  * How a run ended: all calls returned; an injected call would have slept until the task below it goes on, so the
- * schedule cannot be; the edge of the model; something is wrong; or it goes on as another schedule did.
+ * schedule cannot be; the edge of the model; or something is wrong.
  */
-export type Outcome = "done" | "blocked" | "edge" | "wrong" | "same";
+export type Outcome = "done" | "blocked" | "edge" | "wrong";
 
 export interface Run {
   readonly outcome: Outcome;
@@ -62,18 +57,6 @@ export interface Run {
   readonly events: readonly Event[];
   /** Yield point of an injected call that did not get its turn. */
   readonly unmet?: number;
-  /** Digests at the points, by number, for a run that is the same up to there; none where a VMA was seen first. */
-  readonly digests: readonly (number | undefined)[];
-  /** A call that waits for mmap_lock before it has done anything, and how the lock was: {@link waitKey}. */
-  readonly waits?: string;
-}
-
-/** What a run is told of one that is the same up to its last call. */
-export type Prefix = Pick<Run, "met" | "digests">;
-
-/** Says that this call waits where its mmap_lock is so: whatever else is the case, it does nothing before. */
-export function waitKey(call: string, locks: string): string {
-  return `${call} ${locks}`;
 }
 
 export interface Found extends Wrong {
@@ -93,6 +76,8 @@ export interface Job {
   readonly first: string;
   /** Most calls that other tasks make. */
   readonly depth: number;
+  /** Are calls also started at points where another schedule has come to the same state? */
+  readonly uncut: boolean;
 }
 
 /** What a job came to. */
@@ -102,7 +87,7 @@ export interface Tally {
   readonly schedules: number;
   readonly blocked: number;
   readonly edge: number;
-  /** Schedules cut short because another had come to the same point in the same state. */
+  /** Points where no call was started, because another schedule had come to the same in the same state. */
   readonly same: number;
   readonly points: readonly string[];
   readonly found: readonly Found[];

@@ -10,7 +10,7 @@ import { findSetup } from "./setups.js";
 import type { Event, Found, Schedule } from "./types.js";
 
 const LEGEND =
-  "pairs: (call, call of another task while the first sleeps) that ran; schedules: all runs; waits: an injected call has to wait for the one that sleeps, so it runs later, as another schedule; same: come to a point and state that was there before; refused: not modelled; wrong: come to a finding";
+  "pairs: (call, call of another task while the first sleeps) that ran; schedules: all runs; waits: an injected call has to wait for the one that sleeps, so it runs later, as another schedule; same: points at which no other call was started, since another schedule had come to one in the same state; refused: not modelled; wrong: come to a finding";
 
 function reportTable(r: ExploreReport): Table {
   const rows = r.variants.flatMap(({ variant, setups }) =>

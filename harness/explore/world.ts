@@ -7,6 +7,8 @@ import type { Syscalls } from "../../kernel/syscalls.js";
 import { MADV_NOMOVABLE } from "../../uapi/mman-common.js";
 import { Snapshot } from "../snapshot.js";
 import type { KernelModule } from "../variants/load.js";
+import { digestOf } from "./digest.js";
+import { Identities } from "./identities.js";
 import type { Setup } from "./setups.js";
 
 const MIB = 1 << 20;
@@ -50,8 +52,8 @@ export class World {
   /** Threads of the process that maps the memory, and of the one that shares its file. */
   readonly threads: task_struct[];
   processes: task_struct[] = [];
-  /** States at rest in which nothing is broken. */
-  readonly sound = new Set<string>();
+  /** What the set-up is made of. */
+  readonly known = new Identities();
   private readonly snapshot: Snapshot;
 
   constructor(kernel: KernelModule, setup: Setup, advised: boolean) {
@@ -68,6 +70,7 @@ export class World {
     const broken = kernel.checkMachine(this.k);
     if (broken.length > 0) throw new Error(`set-up ${setup.name}: ${broken.join("; ")}`);
     this.snapshot = new Snapshot(this.k);
+    digestOf(this.k, this.known);
   }
 
   /** Puts everything back to how it was when the set-up was done. */

@@ -2,13 +2,18 @@
 /** The explorer: what it finds in the posted patch, that it finds nothing in base, and how schedules are written. */
 import { expect } from "chai";
 import { CALLS, findCall } from "../../harness/explore/calls.js";
+import { digestOf } from "../../harness/explore/digest.js";
+import { signatureOf } from "../../harness/explore/findings.js";
+import { Identities } from "../../harness/explore/identities.js";
 import { play } from "../../harness/explore/play.js";
 import { parseSchedule, scheduleText } from "../../harness/explore/schedule.js";
 import { search } from "../../harness/explore/search.js";
 import { findSetup } from "../../harness/explore/setups.js";
 import type { Found, Run, Tally } from "../../harness/explore/types.js";
-import { World } from "../../harness/explore/world.js";
+import { at, bytes, World } from "../../harness/explore/world.js";
 import { loadVariant, type KernelModule } from "../../harness/variants/load.js";
+import { EINVAL } from "../../uapi/errno.js";
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../../uapi/mman-common.js";
 
 describe("explorer", () => {
   let base: KernelModule;
@@ -23,10 +28,16 @@ describe("explorer", () => {
     return play(new World(kernel, findSetup(s.setup)!, s.advised), findCall(s.first)!, s.injections);
   }
 
-  /** All that others can do while `first` sleeps, one call deep. */
-  function explore(kernel: KernelModule, setup: string, first: string, advised = false): Tally {
+  /** All that others can do while `first` sleeps, one call deep or as `over` says. */
+  function explore(
+    kernel: KernelModule,
+    setup: string,
+    first: string,
+    advised = false,
+    over: { depth?: number; uncut?: boolean } = {},
+  ): Tally {
     const world = new World(kernel, findSetup(setup)!, advised);
-    return search(world, { variant: "", kernelDir: "", setup, advised, first, depth: 1 });
+    return search(world, { variant: "", kernelDir: "", setup, advised, first, depth: 1, uncut: false, ...over });
   }
 
   const kinds = (found: readonly Found[]): string[] => [...new Set(found.map(({ kind, what }) => `${kind}: ${what}`))];
@@ -89,8 +100,87 @@ describe("explorer", () => {
     expect(run(base, "dma: dma-map, 0=dma-unmap").outcome).to.equal("blocked");
   });
 
+  for (const [setup, first] of [
+    ["swapped", "pin"],
+    ["memfd-private", "munmap"],
+    ["anon-touched", "fork"],
+  ] as const) {
+    it(`finds in two calls what it finds where no state is taken for one that was there: ${setup}, ${first}`, () => {
+      const cut = explore(patch, setup, first, false, { depth: 2 });
+      const whole = explore(patch, setup, first, false, { depth: 2, uncut: true });
+      const calls = ({ found }: Tally): (string | number)[] =>
+        found.flatMap((one) => [signatureOf(one), one.shortest.injections.length]);
+      expect(calls(cut)).to.deep.equal(calls(whole));
+      expect([cut.points, cut.pairs, cut.edge]).to.deep.equal([whole.points, whole.pairs, whole.edge]);
+      expect([cut.same > 0, whole.same, cut.schedules < whole.schedules]).to.deep.equal([true, 0, true]);
+    });
+  }
+
+  it("goes the same way up to a point when a call comes there, also where a fault was told to retry", () => {
+    const events = (text: string): Run["events"] => run(base, text).events.slice(0, 4);
+    expect(run(base, "swapped: populate, 0=pageout").met.length).to.equal(2);
+    expect(run(base, "swapped: populate, 0=pageout, 1=read").unmet).to.equal(undefined);
+    expect(events("swapped: populate, 0=pageout, 1=read")).to.deep.equal(events("swapped: populate, 0=pageout"));
+  });
+
   it("gives the same result twice", () => {
     expect(explore(patch, "memfd", "write")).to.deep.equal(explore(patch, "memfd", "write"));
+  });
+});
+
+describe("explorer: states", () => {
+  let world: World;
+  before(async () => {
+    world = new World((await loadVariant("base")).kernel, findSetup("anon-touched")!, false);
+  });
+  beforeEach(() => {
+    world.restore();
+  });
+
+  const state = (): number => digestOf(world.k, new Identities(world.known));
+
+  it("are the same after what only counts, and after the machine was put back", () => {
+    const before = state();
+    world.k.vm_events[0]! += 1;
+    expect(world.sys.munmap(at(0) + 1, bytes(1))).to.equal(-EINVAL);
+    expect(state()).to.equal(before);
+    world.sys.store(at(1), 9);
+    expect(state()).to.not.equal(before);
+    world.restore();
+    expect(state()).to.equal(before);
+  });
+
+  it("differ by the order in which pages are free next", () => {
+    const afterUse = (...pages: number[]): number => {
+      world.restore();
+      world.sys.mmap(at(8), bytes(2), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+      for (const page of pages) world.sys.store(at(page), 1);
+      world.sys.munmap(at(8), bytes(2));
+      return state();
+    };
+    expect(afterUse(8, 9)).to.equal(afterUse(8, 9));
+    expect(afterUse(8, 9)).to.not.equal(afterUse(9, 8));
+  });
+
+  it("differ by what stands in a batch, and in which order", () => {
+    const [batches] = world.k.fbatches;
+    const seen = [[], [1], [2], [1, 2], [2, 1]].map((pages) => {
+      batches!.activate.splice(0, Infinity, ...pages);
+      return state();
+    });
+    expect(new Set(seen).size).to.equal(seen.length);
+  });
+
+  it("differ by a VMA that is new where one like it was", () => {
+    const known = new Identities(world.known);
+    const before = digestOf(world.k, known);
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    const again = (): number => {
+      world.sys.munmap(at(8), bytes(1));
+      world.sys.mmap(at(8), bytes(1), PROT_READ, flags, -1, 0);
+      return digestOf(world.k, known);
+    };
+    expect(new Set([before, again(), again()]).size).to.equal(3);
   });
 });
 
