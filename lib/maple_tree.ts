@@ -69,7 +69,7 @@ export class maple_tree<T extends range> {
   private leafOf(at: number): node<T> {
     const f = this.finger;
     const fn = f.vals.length;
-    if (fn !== 0 && at >= f.keys[0]! && at < f.keys[fn - 1]!) return f;
+    if (fn !== 0 && at >= f.keys[0]! && (at < f.keys[fn - 1]! || f.next === null || at < f.next.keys[0]!)) return f;
     let n = this.root;
     while (n.kids !== null) {
       const i = place(n.keys, n.kids.length, at);
