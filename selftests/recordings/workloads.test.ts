@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Every recorded program ends in the address space that the kernel recorded. */
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import type { KernelModule } from "../../harness/replay/kernel.js";
 import { loadVariant } from "../../harness/variants/load.js";
@@ -8,6 +9,8 @@ import { readWorkload } from "../../harness/workload/read.js";
 import { replayProgram, replayWorkload } from "../../harness/workload/replay.js";
 
 const MEMORY = 2 ** 31;
+/** Above what a program that is not relocated has of its own. */
+const PROGRAM_END = 2 ** 28;
 /** Differences of 6.18 by design that each recording shows, in VMAs; `vma-churn` is of 6.1. */
 const ACCEPTED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   "node-worker": { gate: 1, stack: 14 },
@@ -16,6 +19,24 @@ const ACCEPTED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   "python-threads": { gate: 1, stack: 6 },
   "vma-churn": { gate: 1 },
 };
+
+/** Numbers of smaps other than 0, by VMA, of what the recorded calls mapped: not the program's own, which it touches. */
+function smapsFields(text: string): Map<string, Record<string, number>> {
+  const vmas = new Map<string, Record<string, number>>();
+  let open: Record<string, number> = {};
+  for (const line of text.split("\n")) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ *(.*)$/.exec(line);
+    const field = /^(\w+): +(\d+)(?: kB)?$/.exec(line);
+    if (head !== null) {
+      open = {};
+      const own = /^(?:\/churn|\[(?:heap|stack|v.*)\])$/.test(head[3]!) || parseInt(head[1]!, 16) < PROGRAM_END;
+      if (!own) vmas.set(`${head[1]!.replace(/^0+/, "")}-${head[2]!.replace(/^0+/, "")}`, open);
+    } else if (field !== null && field[2] !== "0") {
+      open[field[1]!] = Number(field[2]);
+    }
+  }
+  return vmas;
+}
 
 describe("recordings: workloads", () => {
   const kernels = new Map<string, KernelModule>();
@@ -39,6 +60,17 @@ describe("recordings: workloads", () => {
       });
     }
   }
+
+  it("vma-churn has in each VMA the pages that smaps counted on 6.1", () => {
+    const kernel = kernels.get("base")!;
+    const k = kernel.boot({ memory: MEMORY });
+    const workload = readWorkload("vma-churn");
+    const run = replayProgram(kernel, k, workload);
+    const recorded = smapsFields(readFileSync(workload.afterPath, "utf8"));
+    const got = smapsFields(kernel.smaps_text(k, run.mm));
+    expect(recorded.size).to.be.above(500);
+    for (const [range, fields] of recorded) expect(got.get(range), range).to.deep.equal(fields);
+  });
 
   it("finds the guest's memory of QEMU and populates it", () => {
     const kernel = kernels.get("patch")!;
