@@ -136,12 +136,26 @@ function exit({ sys }: CallContext): Outcome {
   return { ret: 0 };
 }
 
-function mbind({ sys }: CallContext, _call: StraceCall, a: readonly string[]): Outcome {
-  const nodes = a[3] === "NULL" ? null : maskOf(a[3]!);
-  return { ret: sys.mbind(numberOf(a[0]!), numberOf(a[1]!), flagsOf(a[2]!), nodes, numberOf(a[4]!), flagsOf(a[5]!)) };
+const range = (a: readonly string[]): [number, number] => [numberOf(a[0]!), numberOf(a[1]!)];
+
+/** Nodes of a policy; where a call that succeeded names none that this machine has, its first. */
+function nodesOf(k: Machine, call: StraceCall, arg: string): bigint | null {
+  if (arg === "NULL") return null;
+  const nodes = maskOf(arg);
+  const here = nodes & ((1n << BigInt(k.nodes.length)) - 1n);
+  return succeeded(call) && nodes !== 0n && here === 0n ? 1n : nodes;
 }
 
-const range = (a: readonly string[]): [number, number] => [numberOf(a[0]!), numberOf(a[1]!)];
+function mbind({ k, sys }: CallContext, call: StraceCall, a: readonly string[]): Outcome {
+  const [addr, len] = range(a);
+  const nodes = nodesOf(k, call, a[3]!);
+  return { ret: sys.mbind(addr, len, flagsOf(a[2]!), nodes, numberOf(a[4]!), flagsOf(a[5]!)) };
+}
+
+function setMempolicy({ k, sys }: CallContext, call: StraceCall, a: readonly string[]): Outcome {
+  return { ret: sys.set_mempolicy(flagsOf(a[0]!), nodesOf(k, call, a[1]!), numberOf(a[2]!)) };
+}
+
 const fdAnd = ({ kernel, k, sys }: CallContext, arg: string): number => known(kernel, k, sys, fdOf(arg));
 
 const handlers: Readonly<Record<string, Handler>> = {
@@ -162,6 +176,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   vfork: clone,
   prctl,
   mbind,
+  set_mempolicy: setMempolicy,
   exit,
   execve: (x, call) => (call.ret.errno === null ? exit(x) : skip("failed")),
   munmap: ({ sys }, _call, a) => ({ ret: sys.munmap(...range(a)) }),

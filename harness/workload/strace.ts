@@ -40,7 +40,7 @@ export function isCall(event: StraceEvent): event is StraceCall {
 const made = new Set(
   `brk clone clone3 close close_range dup dup2 dup3 eventfd2 execve exit exit_group fallocate fork ftruncate
   madvise mbind memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall munmap open openat pkey_alloc
-  pkey_free pkey_mprotect prctl process_madvise vfork`.split(/\s+/),
+  pkey_free pkey_mprotect prctl process_madvise set_mempolicy vfork`.split(/\s+/),
 );
 
 /** Calls that a trace may hold and that change nothing the model shows. */
@@ -52,7 +52,7 @@ const harmless = new Set(
   nanosleep newfstatat open_by_handle_at pipe pipe2 pkey_get pkey_set poll ppoll pread64 preadv prlimit64 pselect6 pwrite64 pwritev read
   readahead readlink readlinkat readv recvfrom recvmsg rename restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend
   rt_sigtimedwait sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getparam sched_getscheduler
-  sched_setaffinity sched_setparam sched_setscheduler sched_yield select sendmsg sendto set_mempolicy set_mempolicy_home_node
+  sched_setaffinity sched_setparam sched_setscheduler sched_yield select sendmsg sendto set_mempolicy_home_node
   set_robust_list set_tid_address setitimer setpgid setpriority setrlimit setsid setsockopt shutdown sigaltstack signalfd4
   socket socketpair stat statfs statx sync sysinfo tgkill time timer_create timer_delete timer_settime timerfd_create
   timerfd_settime times umask uname unlink unlinkat utimensat wait4 waitid write writev`.split(/\s+/),
