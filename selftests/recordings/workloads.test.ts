@@ -11,13 +11,14 @@ import { replayProgram, replayWorkload } from "../../harness/workload/replay.js"
 const MEMORY = 2 ** 31;
 /** Above what a program that is not relocated has of its own. */
 const PROGRAM_END = 2 ** 28;
-/** Differences of 6.18 by design that each recording shows, in VMAs; `vma-churn` is of 6.1. */
+/** Differences of 6.18 by design that each recording shows, in VMAs; `vma-churn` and `fork-churn` are of 6.1. */
 const ACCEPTED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   "node-worker": { gate: 1, stack: 14 },
   "qemu-memfd": { gate: 1, stack: 4 },
   "qemu-memfd-noprealloc": { gate: 1, stack: 4, account: 1 },
   "python-threads": { gate: 1, stack: 6 },
   "vma-churn": { gate: 1 },
+  "fork-churn": { gate: 1 },
 };
 
 /** Numbers of smaps other than 0, by VMA, of what the recorded calls mapped: not the program's own, which it touches. */
@@ -29,7 +30,7 @@ function smapsFields(text: string): Map<string, Record<string, number>> {
     const field = /^(\w+): +(\d+)(?: kB)?$/.exec(line);
     if (head !== null) {
       open = {};
-      const own = /^(?:\/churn|\[(?:heap|stack|v.*)\])$/.test(head[3]!) || parseInt(head[1]!, 16) < PROGRAM_END;
+      const own = /^(?:\/f?churn|\[(?:heap|stack|v.*)\])$/.test(head[3]!) || parseInt(head[1]!, 16) < PROGRAM_END;
       if (!own) vmas.set(`${head[1]!.replace(/^0+/, "")}-${head[2]!.replace(/^0+/, "")}`, open);
     } else if (field !== null && field[2] !== "0") {
       open[field[1]!] = Number(field[2]);
@@ -61,16 +62,23 @@ describe("recordings: workloads", () => {
     }
   }
 
-  it("vma-churn has in each VMA the pages that smaps counted on 6.1", () => {
-    const kernel = kernels.get("base")!;
-    const k = kernel.boot({ memory: MEMORY });
-    const workload = readWorkload("vma-churn");
-    const run = replayProgram(kernel, k, workload);
-    const recorded = smapsFields(readFileSync(workload.afterPath, "utf8"));
-    const got = smapsFields(kernel.smaps_text(k, run.mm));
-    expect(recorded.size).to.be.above(500);
-    for (const [range, fields] of recorded) expect(got.get(range), range).to.deep.equal(fields);
-  });
+  for (const name of ["vma-churn", "fork-churn"]) {
+    it(`${name}: each process has in each VMA the pages that smaps counted on 6.1`, () => {
+      const kernel = kernels.get("base")!;
+      const k = kernel.boot({ memory: MEMORY });
+      const workload = readWorkload(name);
+      const run = replayProgram(kernel, k, workload);
+      let vmas = 0;
+      for (const [pid, task] of run.tasks) {
+        if (task.exited) continue;
+        const path = task === run.task ? workload.afterPath : workload.afterPath.replace("after", String(pid));
+        const recorded = smapsFields(readFileSync(path, "utf8"));
+        vmas += recorded.size;
+        expect(smapsFields(kernel.smaps_text(k, task.mm!)), path).to.deep.equal(recorded);
+      }
+      expect(vmas).to.be.above(300);
+    });
+  }
 
   it("finds the guest's memory of QEMU and populates it", () => {
     const kernel = kernels.get("patch")!;
