@@ -93,6 +93,8 @@ export interface Arch {
   readonly no_thp_swp?: boolean;
   /** It has huge pages but no migration entries for them: CONFIG_ARCH_ENABLE_THP_MIGRATION is not set. */
   readonly no_thp_migration?: boolean;
+  /** Its CPU marks entries as accessed, so that nothing else does for a read. @kernel arch/x86/mm/pgtable.c:ptep_set_access_flags */
+  readonly young_by_hardware?: boolean;
   /** Does its uapi/asm/mman.h take the numbers of asm-generic/mman-common.h? */
   readonly genericMman: boolean;
 }

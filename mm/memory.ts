@@ -45,7 +45,7 @@ import type { Machine } from "../include/machine.js";
 import { handle_pmd_fault } from "./huge_memory/fault.js";
 import { alloc_page_vma } from "./page_alloc.js";
 import { pmd_huge, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } from "./pgtable.js";
-import { pte_write, set_pte, set_pte_at, vm_page_prot } from "./pgtable.js";
+import { pte_write, set_pte, set_pte_at, touched, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "./swap.js";
 import { do_wp_page } from "./memory/cow.js";
@@ -114,12 +114,9 @@ function handle_pte_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   }
   if (!pte_present(vmf.orig_flags)) return do_swap_page(k, vmf);
   if (pte_protnone(vmf.orig_flags) && vma_is_accessible(vmf.vma)) return do_numa_page(k, vmf);
-  let entry = vmf.orig_flags;
-  if (vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) {
-    if (!pte_write(entry)) return do_wp_page(k, vmf);
-    if (vmf.flags & FAULT_FLAG_WRITE) entry |= _PAGE_DIRTY;
-  }
-  t.flags[vmf.ptei] = entry | _PAGE_ACCESSED;
+  const entry = vmf.orig_flags;
+  if (vmf.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) && !pte_write(entry)) return do_wp_page(k, vmf);
+  t.flags[vmf.ptei] = touched(k, entry, (vmf.flags & FAULT_FLAG_WRITE) !== 0);
   return 0;
 }
 

@@ -135,13 +135,25 @@ export function vma_set_page_prot(k: Machine, vma: vm_area_struct): void {
   vma.vm_pkey = vma_pkey(k, vma);
 }
 
+const CHG_MASK = _PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SPECIAL;
+
 /**
- * A present entry's flags with the permissions of `prot`, the rest kept.
+ * A present entry's flags with the permissions of `prot`, the rest kept: an old entry stays old.
  * @kernel arch/x86/include/asm/pgtable.h:pte_modify
  * @fidelity mirrored
  */
 export function pte_modify(flags: number, prot: number): number {
-  return (flags & (_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SPECIAL)) | prot;
+  return (flags & CHG_MASK) | (prot & ~CHG_MASK);
+}
+
+/**
+ * Flags of a present entry that has just been looked at: young, and dirty as well for a write.
+ * @kernel include/linux/pgtable.h:ptep_set_access_flags, pmdp_set_access_flags
+ * @fidelity mirrored
+ */
+export function touched(k: Machine, flags: number, write: boolean): number {
+  if (write) return flags | _PAGE_ACCESSED | _PAGE_DIRTY;
+  return k.arch.young_by_hardware === true ? flags : flags | _PAGE_ACCESSED;
 }
 
 function table_page(k: Machine): number {

@@ -16,6 +16,7 @@ export const x86_64: Arch = {
   smapsNames: { 24: "ar", 32: "", 33: "", 34: "", 35: "", 37: "ui" },
   TASK_SIZE: 2 ** 47 - PAGE_SIZE,
   THP_SWAP: true,
+  young_by_hardware: true,
   genericMman: true,
 };
 
@@ -30,5 +31,6 @@ export const i386: Arch = {
   smapsNames: { 24: "ar" },
   TASK_SIZE: 0xc0000000,
   no_thp_migration: true,
+  young_by_hardware: true,
   genericMman: true,
 };

@@ -37,6 +37,7 @@ import {
   pte_protnone,
   pte_write,
   set_pmd_at,
+  touched,
   vm_page_prot,
 } from "../pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap, page_move_anon_rmap } from "../rmap.js";
@@ -225,6 +226,6 @@ export function handle_pmd_fault(k: Machine, vma: vm_area_struct, address: numbe
   if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) && !pte_write(pmd.flags)) {
     return wp_huge_pmd(k, vma, address, pmd, flags);
   }
-  pmd.flags |= flags & FAULT_FLAG_WRITE ? _PAGE_ACCESSED | _PAGE_DIRTY : _PAGE_ACCESSED;
+  pmd.flags = touched(k, pmd.flags, (flags & FAULT_FLAG_WRITE) !== 0);
   return 0;
 }

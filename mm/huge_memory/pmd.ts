@@ -44,6 +44,7 @@ import {
   pte_protnone,
   pte_write,
   set_pmd_at,
+  touched,
 } from "../pgtable.js";
 import { page_remove_rmap, page_try_dup_anon_rmap } from "../rmap.js";
 import { get_page, mark_page_lazyfree, put_page } from "../swap.js";
@@ -211,6 +212,6 @@ export function follow_trans_huge_pmd(
   const shared = PageAnon(k.mem, page) && !page_test(k.mem, page, PG_anon_exclusive);
   VM_BUG_ON((flags & FOLL_PIN) !== 0 && shared, "pinning a huge page that is not exclusive");
   if (!try_grab_page(k, page, flags)) return -ENOMEM;
-  if (flags & FOLL_TOUCH) pmd.flags |= flags & FOLL_WRITE ? _PAGE_ACCESSED | _PAGE_DIRTY : _PAGE_ACCESSED;
+  if (flags & FOLL_TOUCH) pmd.flags = touched(k, pmd.flags, (flags & FOLL_WRITE) !== 0);
   return page + Math.floor((addr % PMD_SIZE) / PAGE_SIZE);
 }
