@@ -2,10 +2,13 @@
 /** Pages of shmem files that go to swap and come back (mm/shmem.c). Where one is out, the page cache has its slot. */
 import type { address_space, inode } from "../../include/linux/fs.js";
 import { __GFP_HIGH, __GFP_NOMEMALLOC, __GFP_NOWARN, GFP_HIGHUSER_MOVABLE } from "../../include/linux/gfp.js";
+import { vma_pages } from "../../include/linux/mm.js";
 import { page_test, page_zone, PFN_SECTION_MASK, swap_entry_of } from "../../include/linux/mem_map.js";
+import type { vm_area_struct } from "../../include/linux/mm_types.js";
 import { PG_dirty, PG_swapcache, PG_uptodate } from "../../include/linux/page-flags.js";
 import { swap_state_of, total_swap_pages } from "../../include/linux/swap.js";
 import { make_swapin_error_entry, non_swap_entry, swp_type, type swp_entry_t } from "../../include/linux/swapops.js";
+import { PAGE_SIZE } from "../../include/linux/types.js";
 import { NR_FILE_PAGES, NR_SHMEM, PGMAJFAULT } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { xa_is_value, xa_mk_value, xa_to_value } from "../../lib/xarray.js";
@@ -194,4 +197,34 @@ export function shmem_unuse(k: Machine, type: number): number {
     if (error !== 0) return error;
   }
   return 0;
+}
+
+/**
+ * Calls `fn` with the index of each page in [start, end) of a file that is in swap.
+ * @kernel mm/shmem.c:shmem_partial_swap_usage, which counts them
+ * @param start pages
+ */
+export function shmem_swapped_pages(
+  mapping: address_space,
+  start: number,
+  end: number,
+  fn: (index: number) => void,
+): void {
+  if (mapping.host.shmem!.swapped === 0) return;
+  mapping.i_pages.forEach(start, end - 1, (index, value) => {
+    if (xa_is_value(value)) fn(index);
+  });
+}
+
+/**
+ * Bytes of what a VMA maps of a file that are in swap; of all of the file where it maps all of it.
+ * @kernel mm/shmem.c:shmem_swap_usage
+ * @fidelity mirrored
+ */
+export function shmem_swap_usage(vma: vm_area_struct): number {
+  const { f_inode: host, f_mapping } = vma.vm_file!;
+  if (vma.vm_pgoff === 0 && vma.vm_end - vma.vm_start >= host.i_size) return host.shmem!.swapped * PAGE_SIZE;
+  let swapped = 0;
+  shmem_swapped_pages(f_mapping, vma.vm_pgoff, vma.vm_pgoff + vma_pages(vma), () => swapped++);
+  return swapped * PAGE_SIZE;
 }

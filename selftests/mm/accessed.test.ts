@@ -3,6 +3,7 @@
 import { expect, FIXTURE, FIXTURE_VARIANT, TEST_F } from "../../harness/kselftest/index.js";
 import { MADV_COLD, MADV_POPULATE_READ, MADV_POPULATE_WRITE, PROT_READ } from "../../uapi/mman-common.js";
 import { advise, at, bytes, map, peek, RW, type T, touch } from "./lib/memory.js";
+import { smapsKib } from "./lib/proc.js";
 import { drawing, HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
 
 const small = FIXTURE("old_pages", {
@@ -26,16 +27,7 @@ FIXTURE_VARIANT(huge, "x86_64", { arch: "x86_64" });
 FIXTURE_VARIANT(huge, "arm64", { arch: "arm64" });
 
 /** Pages of the window that smaps counts as referenced. */
-function referenced(t: T): number {
-  let open = false;
-  let kib = 0;
-  for (const line of t.kernel.smaps_text(t.k, t.k.current.mm!).split("\n")) {
-    const head = /^([0-9a-f]+)-[0-9a-f]+ /.exec(line);
-    if (head !== null) open = parseInt(head[1]!, 16) >= at(0) && parseInt(head[1]!, 16) < at(2 * HUGE);
-    else if (open && line.startsWith("Referenced:")) kib += parseInt(line.slice(11), 10);
-  }
-  return kib / 4;
-}
+const referenced = (t: T): number => smapsKib(t, "Referenced", 0, 2 * HUGE) / 4;
 
 describe("accessed bits", () => {
   TEST_F(small, "a page that is read is young again", (t) => {

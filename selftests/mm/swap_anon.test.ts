@@ -16,6 +16,7 @@ import {
 } from "../../uapi/mman-common.js";
 import { EINVAL } from "../../uapi/errno.js";
 import { advise, at, bytes, frameOf, map, peek, RW, touch } from "./lib/memory.js";
+import { smapsKib } from "./lib/proc.js";
 import { events } from "./lib/thp.js";
 import {
   type Device,
@@ -58,6 +59,16 @@ const ramdisk = FIXTURE<SwapDevice, Device>("ramdisk", {
 });
 
 describe("swap: out", () => {
+  TEST_F(ramdisk, "smaps divides a slot among those who have it", (t) => {
+    expect([smapsKib(t, "Swap", 0, PAGES), smapsKib(t, "SwapPss", 0, PAGES)]).to.deep.equal([32, 32]);
+    const [second, third] = [t.sys.fork(), t.sys.fork()].map((pid) => t.k.tasks.get(pid)!);
+    expect([smapsKib(t, "Swap", 0, PAGES, second), smapsKib(t, "SwapPss", 0, PAGES, third)]).to.deep.equal([32, 10]);
+    t.as(third!, () => {
+      advise(t, 0, 3, MADV_DONTNEED);
+    });
+    expect([smapsKib(t, "SwapPss", 0, PAGES), smapsKib(t, "SwapPss", 0, PAGES, third)]).to.deep.equal([12, 6]);
+  });
+
   //  page table   aaaaaaaa  ── MADV_PAGEOUT ──►  wwwwwwww
   //  memory       ########                       ........  (a device that takes its time leaves them in the swap cache)
   TEST_F(guest, "MADV_PAGEOUT moves pages to swap", (t) => {

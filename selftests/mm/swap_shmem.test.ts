@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * Pages of a memfd that go to swap and come back. The file's page cache has a slot in the place of the page; the page
- * tables of those who map it have nothing, so that smaps and pagemap show a hole.
+ * tables of those who map it have nothing, so that pagemap shows a hole; smaps counts what the file has in swap.
  */
 import { expect, FIXTURE, FIXTURE_VARIANT, TEST_F } from "../../harness/kselftest/index.js";
-import { MADV_REMOVE, MADV_WILLNEED, MAP_PRIVATE, MAP_SHARED } from "../../uapi/mman-common.js";
+import { MADV_REMOVE, MADV_WILLNEED, MAP_PRIVATE, MAP_SHARED, PROT_READ } from "../../uapi/mman-common.js";
 import { EIO } from "../../uapi/errno.js";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, MFD_ALLOW_SEALING } from "../../uapi/memfd.js";
 import { advise, at, bytes, frameOf, map, memfd, peek, type T, touch } from "./lib/memory.js";
+import { smapsKib } from "./lib/proc.js";
 import { events } from "./lib/thp.js";
 import {
   type Device,
@@ -48,6 +49,20 @@ FIXTURE_VARIANT(guest, "disk", DISK);
 const ramdisk = FIXTURE<Guest>("memfd", { setup: (t) => setup(t, RAMDISK) });
 
 describe("swap: shmem", () => {
+  TEST_F(ramdisk, "smaps counts what is in swap, but where a private mapping has copies of its own", (t) => {
+    const { fd } = t.self;
+    map(t, 16, PAGES, { flags: MAP_PRIVATE, fd });
+    map(t, 32, 3, { flags: MAP_PRIVATE, fd, prot: PROT_READ, pgoff: 5 });
+    expect([0, 16, 32].map((page) => smapsKib(t, "Swap", page, 8))).to.deep.equal([32, 32, 12]);
+    touch(t, 18, 2);
+    pageOut(t, 0, PAGES);
+    expect([0, 16, 32].map((page) => smapsKib(t, "Swap", page, 8))).to.deep.equal([32, 24, 12]);
+    expect(
+      [0, 16, 32].map((page) => smapsKib(t, "SwapPss", page, 8)),
+      "none is its own",
+    ).to.deep.equal([0, 0, 0]);
+  });
+
   //  page cache  ffffffff  ──►  ssssssss      s: a slot
   //  page table  ffffffff  ──►  --------
   TEST_F(guest, "MADV_PAGEOUT leaves a hole in the page table and a slot in the file", (t) => {

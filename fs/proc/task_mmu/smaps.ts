@@ -8,7 +8,7 @@ import {
   PageAnon,
   PFN_SECTION_MASK,
 } from "../../../include/linux/mem_map.js";
-import { VM_LOCKED } from "../../../include/linux/mm.js";
+import { VM_LOCKED, VM_SHARED, VM_WRITE, vma_pages } from "../../../include/linux/mm.js";
 import {
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
@@ -25,7 +25,10 @@ import { vm_flags_test } from "../../../include/linux/vm_flags.js";
 import type { Machine } from "../../../include/machine.js";
 import { hugepage_vma_check } from "../../../mm/huge_memory/policy.js";
 import { next_pmd } from "../../../mm/pagewalk.js";
-import { pmd_index, pte_present } from "../../../mm/pgtable.js";
+import { pmd_index, pte_index, pte_present } from "../../../mm/pgtable.js";
+import { shmem_file } from "../../../mm/shmem.js";
+import { shmem_swap_usage, shmem_swapped_pages } from "../../../mm/shmem/swap.js";
+import { __swap_count } from "../../../mm/swapfile.js";
 import { perms, show_smap_vma_flags, vma_name } from "../task_mmu.js";
 
 /** The column at which a name starts, as on a 64-bit kernel. */
@@ -48,6 +51,7 @@ const zero_stats = {
   anonymous_thp: 0,
   shmem_thp: 0,
   swap: 0,
+  swap_pss: 0,
   pss: 0,
   pss_dirty: 0,
   pss_locked: 0,
@@ -119,16 +123,39 @@ function pte_entries(k: Machine, vma: vm_area_struct, key: number, mss: mem_size
   for (let i = Math.max(vma.vm_start - base, 0) / PAGE_SIZE; i < last; i++) {
     const flags = table.flags[i]!;
     if (flags === 0) continue;
-    if (flags & _PAGE_SWP) mss.swap += PAGE_SIZE;
-    else if (flags & _PAGE_MIGRATION || (pte_present(flags) && !(flags & _PAGE_SPECIAL))) {
+    if (flags & _PAGE_SWP) {
+      mss.swap += PAGE_SIZE;
+      mss.swap_pss += Math.floor((PAGE_SIZE * PSS_SHIFT) / Math.max(__swap_count(k, table.pfn[i]!), 1));
+    } else if (flags & _PAGE_MIGRATION || (pte_present(flags) && !(flags & _PAGE_SPECIAL))) {
       smaps_account(k, mss, { pfn: table.pfn[i]!, compound: false, flags, locked });
     }
   }
 }
 
-/** @kernel fs/proc/task_mmu.c:smap_gather_stats @fidelity simplified: no swap of shmem files */
+/** Is nothing in the way of a fault at an address: no entry, of either kind? */
+function is_hole(vma: vm_area_struct, addr: number): boolean {
+  const { pte, huge } = vma.vm_mm.pgd;
+  const key = pmd_index(addr);
+  return !huge.has(key) && (pte.get(key)?.flags[pte_index(addr)] ?? 0) === 0;
+}
+
+/**
+ * Bytes of a shmem VMA whose pages the file has in swap. A private writable one may have others in their place.
+ * @kernel fs/proc/task_mmu.c:smap_gather_stats, smaps_pte_hole
+ */
+function shmem_swap(vma: vm_area_struct): number {
+  if (vm_flags_test(vma.vm_flags, VM_SHARED) || !vm_flags_test(vma.vm_flags, VM_WRITE)) return shmem_swap_usage(vma);
+  let swap = 0;
+  shmem_swapped_pages(vma.vm_file!.f_mapping, vma.vm_pgoff, vma.vm_pgoff + vma_pages(vma), (index) => {
+    if (is_hole(vma, vma.vm_start + (index - vma.vm_pgoff) * PAGE_SIZE)) swap += PAGE_SIZE;
+  });
+  return swap;
+}
+
+/** @kernel fs/proc/task_mmu.c:smap_gather_stats @fidelity mirrored */
 function smap_gather_stats(k: Machine, vma: vm_area_struct): mem_size_stats {
   const mss: mem_size_stats = { ...zero_stats };
+  if (vma.vm_file !== null && shmem_file(vma.vm_file)) mss.swap = shmem_swap(vma);
   const locked = vm_flags_test(vma.vm_flags, VM_LOCKED);
   const { huge } = vma.vm_mm.pgd;
   const last = pmd_index(vma.vm_end - 1);
@@ -174,7 +201,7 @@ export function show_map(mm: mm_struct): string {
 /**
  * One VMA with all that smaps says of it.
  * @kernel fs/proc/task_mmu.c:show_smap, __show_smap
- * @fidelity simplified: huge pages of files other than shmem, and hugetlb, are none; each swap entry is the VMA's own
+ * @fidelity simplified: huge pages of files other than shmem, and hugetlb, are none
  */
 function show_smap(k: Machine, vma: vm_area_struct): string {
   const mss = smap_gather_stats(k, vma);
@@ -198,7 +225,7 @@ function show_smap(k: Machine, vma: vm_area_struct): string {
     ["Shared_Hugetlb", 0],
     ["Private_Hugetlb", 0],
     ["Swap", mss.swap],
-    ["SwapPss", mss.swap],
+    ["SwapPss", mss.swap_pss / PSS_SHIFT],
     ["Locked", mss.pss_locked / PSS_SHIFT],
   ];
   let out = show_map_vma(vma);

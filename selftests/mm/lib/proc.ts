@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { migratetype_names } from "../../../include/linux/mmzone.js";
+import type { task_struct } from "../../../include/linux/sched.js";
 import { PAGE_SIZE } from "../../../include/linux/types.js";
 import { projectRoot } from "../../../harness/root.js";
 import type { BootOptions } from "../../../harness/kselftest/index.js";
@@ -90,4 +91,20 @@ export function pageLines(t: T, name: string, page: number, pages: number, numbe
     lines.push(`${name}[${n}] ${which}${pagemap} kpageflags ${flags} kpagecount ${count}`);
   }
   return lines;
+}
+
+/** What smaps says in a field of the VMAs that begin in these pages of the window, all together: KiB. */
+export function smapsKib(t: T, field: string, page: number, pages: number, task: task_struct = t.k.current): number {
+  let inside = false;
+  let kib = 0;
+  for (const line of t.kernel.smaps_text(t.k, task.mm!).split("\n")) {
+    const head = /^([0-9a-f]+)-[0-9a-f]+ /.exec(line);
+    if (head !== null) {
+      const start = parseInt(head[1]!, 16);
+      inside = start >= at(page) && start < at(page + pages);
+    } else if (inside && line.startsWith(`${field}:`)) {
+      kib += parseInt(line.slice(field.length + 1), 10);
+    }
+  }
+  return kib;
 }
