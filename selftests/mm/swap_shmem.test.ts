@@ -55,6 +55,8 @@ describe("swap: shmem", () => {
     map(t, 32, 3, { flags: MAP_PRIVATE, fd, prot: PROT_READ, pgoff: 5 });
     expect([0, 16, 32].map((page) => smapsKib(t, "Swap", page, 8))).to.deep.equal([32, 32, 12]);
     touch(t, 18, 2);
+    expect(smapsKib(t, "Swap", 0, PAGES), "read back, for a copy").to.equal(24);
+    expect([peek(t, 2), peek(t, 3)]).to.deep.equal([102, 103]);
     pageOut(t, 0, PAGES);
     expect([0, 16, 32].map((page) => smapsKib(t, "Swap", page, 8))).to.deep.equal([32, 24, 12]);
     expect(
