@@ -103,14 +103,17 @@ export class xarray {
     return r === undefined ? 0 : r.get(index & RUN_MASK);
   }
 
-  /** Stores a value other than 0. */
-  store(index: number, value: number): void {
+  /** Stores a value other than 0; notes that entry `call` into the kernel did, unless it is negative. */
+  store(index: number, value: number, call = -1): void {
     const r = this.runOf(index >>> RUN_SHIFT);
     const slot = index & RUN_MASK;
     if (r === undefined || r.slots !== null || slot !== r.total || value !== r.first + slot) {
-      return this.storeApart(index, value, r);
+      this.storeApart(index, value, r);
+      if (call >= 0) this.runOf(index >>> RUN_SHIFT)!.note(slot, call);
+      return;
     }
     r.total++;
+    if (call >= 0 && r.by !== call) r.note(slot, call);
     this.added(index, slot & CHUNK_MASK);
   }
 
@@ -147,12 +150,6 @@ export class xarray {
     this.entries++;
   }
 
-  /** Notes by which entry into the kernel (Machine.calls) a slot that is in use was filled. */
-  note(index: number, call: number): void {
-    const r = this.runOf(index >>> RUN_SHIFT)!;
-    if (r.by !== call) r.note(index & RUN_MASK, call);
-  }
-
   /** What was noted last of a slot that is in use. */
   noted(index: number): number {
     return this.runOf(index >>> RUN_SHIFT)!.of(index & RUN_MASK);
@@ -182,8 +179,8 @@ export class xarray {
   }
 
   /** Stores one entry for 512 aligned indexes where none is: each index gives the page that stands there, `value` the first. */
-  store_huge(index: number, value: number): void {
-    for (let n = 0; n < RUN; n++) this.store(index + n, value + n);
+  store_huge(index: number, value: number, call = -1): void {
+    for (let n = 0; n < RUN; n++) this.store(index + n, value + n, call);
     this.nodes -= RUN >> CHUNK_SHIFT;
   }
 

@@ -139,9 +139,8 @@ export function add_to_page_cache(
   const huge = (s.flags[i]! & PG_head) !== 0;
   const nr = huge ? HPAGE_PMD_NR : 1;
   if (huge ? xa.find(index, index + nr - 1) >= 0 : xa.load(index) !== expected) return -EEXIST;
-  if (huge) xa.store_huge(index, pfn);
-  else xa.store(index, pfn);
-  for (let n = 0; n < nr; n++) xa.note(index + n, k.calls.now);
+  if (huge) xa.store_huge(index, pfn, k.calls.now);
+  else xa.store(index, pfn, k.calls.now);
   const nodes = xa.nodes - before;
   s.addRefs(i, nr);
   s.setMapping(i, mapping.owner_id);

@@ -81,10 +81,7 @@ export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, g
   const nr = folio_nr_pages(k.mem, pfn);
   const offset = swp_offset(entry);
   const before = space.i_pages.nodes;
-  for (let n = 0; n < nr; n++) {
-    space.i_pages.store(offset + n, pfn + n);
-    space.i_pages.note(offset + n, k.calls.now);
-  }
+  for (let n = 0; n < nr; n++) space.i_pages.store(offset + n, pfn + n, k.calls.now);
   const more = space.i_pages.nodes - before;
   if (more > 0 && !radix_tree_node_alloc(k, more, gfp)) {
     for (let n = 0; n < nr; n++) space.i_pages.erase(offset + n);
