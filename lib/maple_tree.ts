@@ -139,12 +139,12 @@ export class maple_tree<T extends range> {
     if (i === 0) this.starts(leaf, at);
   }
 
-  /** Takes out the entry that starts at `start`; false when there is none. O(log n). */
-  remove(start: number): boolean {
+  /** Takes out the entry that starts at `start`. O(log n). */
+  remove(start: number): void {
     const leaf = this.leafOf(start);
     const n = leaf.vals.length;
     const i = place(leaf.keys, n, start);
-    if (i < 0 || leaf.keys[i] !== start) return false;
+    if (i < 0 || leaf.keys[i] !== start) throw new RangeError(`maple_tree: no entry at 0x${start.toString(16)}`);
     const { keys, vals } = leaf;
     for (let j = i + 1; j < n; j++) {
       keys[j - 1] = keys[j]!;
@@ -155,11 +155,10 @@ export class maple_tree<T extends range> {
     this.stale(leaf);
     if (n === 1) {
       this.drop(leaf);
-      return true;
+      return;
     }
     if (i === 0) this.starts(leaf, keys[0]!);
     if (n - 1 < LOW) this.shrink(leaf);
-    return true;
   }
 
   /**
