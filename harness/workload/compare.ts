@@ -82,14 +82,14 @@ class Rules {
 /** The recorded address space, in the words of v6.1's smaps. */
 function recordedVmas(w: Workload, rules: Rules): Recorded[] {
   const vmas: Recorded[] = [];
-  for (const { start, end, perms, pgoff, name, flags, anonymous } of w.after) {
+  for (const { start, end, perms, pgoff, name, flags, numbers } of w.after) {
     if (name === GATE) {
       rules.take("gate");
       continue;
     }
     if (flags.includes("lf")) rules.take("lockonfault");
     const shown = flags.map((f) => (f === "lf" ? "??" : f)).join(" ");
-    vmas.push({ start, end, perms, pgoff, name, flags: shown, touched: anonymous !== 0 });
+    vmas.push({ start, end, perms, pgoff, name, flags: shown, touched: numbers["Anonymous"] !== undefined });
   }
   return vmas;
 }
@@ -124,12 +124,18 @@ class Later {
   }
 }
 
-/** Cuts a VMA where VMAs of a sorted list begin and end: its parts, each with the one of the list that holds it. */
-function* parts(vma: Recorded, list: readonly Vma[]): Generator<[part: Recorded, holder: Vma | undefined]> {
+/**
+ * Cuts a VMA where VMAs of a sorted list begin and end: its parts, each with the one of the list that holds it. Those before
+ * `first` end before it.
+ */
+function* parts(
+  vma: Recorded,
+  list: readonly Vma[],
+  first: number,
+): Generator<[part: Recorded, holder: Vma | undefined]> {
   let at = vma.start;
-  for (const other of list) {
-    if (other.end <= at) continue;
-    if (other.start >= vma.end) break;
+  for (let i = first; i < list.length && list[i]!.start < vma.end; i++) {
+    const other = list[i]!;
     if (other.start > at) yield [{ ...vma, start: at, end: other.start }, undefined];
     const from = Math.max(at, other.start);
     at = Math.min(vma.end, other.end);
@@ -143,10 +149,12 @@ function expectedVmas(w: Workload, got: readonly Vma[], rules: Rules): Vma[] {
   const later = new Later(w);
   const out: Vma[] = [];
   let changedLast = false;
+  let first = 0;
   for (const vma of recordedVmas(w, rules)) {
     const taken = new Set<keyof typeof RULES>();
     let inside = false;
-    for (const [part, holder] of parts(vma, got)) {
+    while (first < got.length && got[first]!.end <= vma.start) first++;
+    for (const [part, holder] of parts(vma, got, first)) {
       const rule = holder === undefined ? null : later.rule(part, holder);
       if (rule !== null) taken.add(rule);
       const flags = rule === null ? part.flags : holder!.flags;

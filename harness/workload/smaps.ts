@@ -14,8 +14,8 @@ export interface SmapsVma {
   readonly pgoff: number;
   readonly name: string;
   readonly flags: readonly string[];
-  /** Anonymous pages that it had, as kB of "Anonymous:". */
-  readonly anonymous: number;
+  /** Its numbers other than 0, by name: "Rss", "Anonymous", … in KiB. */
+  readonly numbers: Readonly<Record<string, number>>;
   readonly line: number;
 }
 
@@ -26,9 +26,9 @@ function wrong(path: string, nr: number, what: string): UserError {
   return new UserError(`${path}:${String(nr)}`, what, "give it as /proc/PID/smaps shows it");
 }
 
-interface Building extends Omit<SmapsVma, "flags" | "anonymous"> {
+interface Building extends Omit<SmapsVma, "flags" | "numbers"> {
   flags: string[] | null;
-  anonymous: number;
+  readonly numbers: Record<string, number>;
 }
 
 function head(m: RegExpExecArray, line: number): Building {
@@ -40,17 +40,22 @@ function head(m: RegExpExecArray, line: number): Building {
     name: m[5]!,
     line,
     flags: null,
-    anonymous: 0,
+    numbers: {},
   };
 }
 
 function field(vma: Building, name: string, value: string): void {
   if (name === "VmFlags") vma.flags = value.trim() === "" ? [] : value.trim().split(" ");
-  else if (name === "Anonymous") vma.anonymous = parseInt(value, 10);
+  else if (parseInt(value, 10) !== 0) vma.numbers[name] = parseInt(value, 10);
 }
 
 /** Reads a recorded address space; bad input is a UserError that names file and line. */
 export function readSmaps(path: string): SmapsVma[] {
+  return parseSmaps(readLines(path), path);
+}
+
+/** The same, of its lines; `path` is what an error names. */
+export function parseSmaps(lines: readonly string[], path: string): SmapsVma[] {
   const vmas: SmapsVma[] = [];
   let open: Building | null = null;
   const close = (nr: number): void => {
@@ -58,7 +63,6 @@ export function readSmaps(path: string): SmapsVma[] {
     if (open.flags === null) throw wrong(path, nr, "a VMA ends without its VmFlags line");
     vmas.push({ ...open, flags: open.flags });
   };
-  const lines = readLines(path);
   for (const [i, line] of lines.entries()) {
     const at = HEAD.exec(line);
     if (at !== null) {

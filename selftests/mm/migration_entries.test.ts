@@ -12,8 +12,8 @@ import {
   PROT_NONE,
   PROT_READ,
 } from "../../uapi/mman-common.js";
-import { advise, at, bytes, frameOf, peek, type T, touch } from "./lib/memory.js";
-import { anonymous, move, PAGES, shared, waits } from "./lib/migration.js";
+import { advise, at, bytes, frameOf, peek, touch } from "./lib/memory.js";
+import { anonymous, type Meeting, meets, move, PAGES, shared, waits } from "./lib/migration.js";
 import { migratePages, NODE_0, NODE_1 } from "./lib/numa.js";
 import { atYield, newThread } from "./lib/tasks.js";
 import { drawing } from "./lib/thp.js";
@@ -42,9 +42,7 @@ describe("migration entries: a fault", () => {
   }
 });
 
-/** What a child does to its mapping of the page, its picture then, its picture and the parent's when the page has moved. */
-type Row = readonly [string, (t: T) => number, string, string, string];
-const ROWS: readonly Row[] = [
+const ROWS: readonly Meeting[] = [
   ["MADV_DONTNEED takes it away", (t) => advise(t, 0, 1, MADV_DONTNEED), "1- 3c", "1- 3c", "1a 3c"],
   ["MADV_FREE leaves it alone", (t) => advise(t, 0, 1, MADV_FREE), "1w 3c", "4c", "4c"],
   ["munmap() takes it away", (t) => t.sys.munmap(at(0), bytes(1)), "1- 3c", "1- 3c", "1a 3c"],
@@ -60,15 +58,11 @@ const ROWS: readonly Row[] = [
 ];
 
 describe("migration entries: another process's", () => {
-  for (const [name, act, then, childAfter, parentAfter] of ROWS) {
+  for (const row of ROWS) {
+    const [name] = row;
     TEST_F(anonymous, name, (t) => {
       const child = t.fork();
-      move(t, () => {
-        expect([drawing(t, 0, PAGES), drawing(t, 0, PAGES, child)]).to.deep.equal(["1w 3c", "1w 3c"]);
-        t.as(child, () => expect(act(t)).to.equal(0));
-        expect(drawing(t, 0, PAGES, child)).to.equal(then);
-      });
-      expect([drawing(t, 0, PAGES, child), drawing(t, 0, PAGES)]).to.deep.equal([childAfter, parentAfter]);
+      meets(t, child, PAGES, "1w 3c", move, row);
       expect([0, 1, 2, 3].map((n) => peek(t, n))).to.deep.equal([1, 2, 3, 4]);
       if (name.startsWith("mremap")) t.as(child, () => expect(peek(t, ELSEWHERE)).to.equal(1));
       if (name.startsWith("PROT_NONE")) t.as(child, () => expect(t.sys.load(at(0))).to.include({ sig: "SIGSEGV" }));

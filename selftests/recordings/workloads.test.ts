@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Every recorded program ends in the address space that the kernel recorded. */
-import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import type { KernelModule } from "../../harness/replay/kernel.js";
 import { loadVariant } from "../../harness/variants/load.js";
 import { compareAfter } from "../../harness/workload/compare.js";
 import { readWorkload } from "../../harness/workload/read.js";
+import { parseSmaps, readSmaps, type SmapsVma } from "../../harness/workload/smaps.js";
 import { replayProgram, replayWorkload } from "../../harness/workload/replay.js";
 
 const MEMORY = 2 ** 31;
@@ -21,22 +21,11 @@ const ACCEPTED: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   "fork-churn": { gate: 1 },
 };
 
-/** Numbers of smaps other than 0, by VMA, of what the recorded calls mapped: not the program's own, which it touches. */
-function smapsFields(text: string): Map<string, Record<string, number>> {
-  const vmas = new Map<string, Record<string, number>>();
-  let open: Record<string, number> = {};
-  for (const line of text.split("\n")) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ *(.*)$/.exec(line);
-    const field = /^(\w+): +(\d+)(?: kB)?$/.exec(line);
-    if (head !== null) {
-      open = {};
-      const own = /^(?:\/f?churn|\[(?:heap|stack|v.*)\])$/.test(head[3]!) || parseInt(head[1]!, 16) < PROGRAM_END;
-      if (!own) vmas.set(`${head[1]!.replace(/^0+/, "")}-${head[2]!.replace(/^0+/, "")}`, open);
-    } else if (field !== null && field[2] !== "0") {
-      open[field[1]!] = Number(field[2]);
-    }
-  }
-  return vmas;
+/** Ranges and numbers of what the recorded calls mapped: not of the program's own, which it touches. */
+function mappedByCalls(vmas: readonly SmapsVma[]): [string, SmapsVma["numbers"]][] {
+  return vmas
+    .filter(({ name, start }) => start >= PROGRAM_END && !/^(?:\/f?churn|\[(?:heap|stack|v.*)\])$/.test(name))
+    .map(({ start, end, numbers }) => [`${start.toString(16)}-${end.toString(16)}`, numbers]);
 }
 
 describe("recordings: workloads", () => {
@@ -72,9 +61,10 @@ describe("recordings: workloads", () => {
       for (const [pid, task] of run.tasks) {
         if (task.exited) continue;
         const path = task === run.task ? workload.afterPath : workload.afterPath.replace("after", String(pid));
-        const recorded = smapsFields(readFileSync(path, "utf8"));
-        vmas += recorded.size;
-        expect(smapsFields(kernel.smaps_text(k, task.mm!)), path).to.deep.equal(recorded);
+        const recorded = mappedByCalls(readSmaps(path));
+        const got = parseSmaps(kernel.smaps_text(k, task.mm!).trimEnd().split("\n"), "the model");
+        vmas += recorded.length;
+        expect(mappedByCalls(got), path).to.deep.equal(recorded);
       }
       expect(vmas).to.be.above(300);
     });

@@ -5,7 +5,9 @@ import { PAGE_SIZE } from "../../../include/linux/types.js";
 import { type BootOptions, expect, FIXTURE } from "../../../harness/kselftest/index.js";
 import { at, frameOf, map, mapMemfd, type T, touch } from "./memory.js";
 import { migratePages, NODE_0, NODE_1 } from "./numa.js";
+import { smapsKib } from "./proc.js";
 import { atYield, newThread } from "./tasks.js";
+import { drawing } from "./thp.js";
 
 /** Pages of each fixture, which hold 1 … 4. */
 export const PAGES = 4;
@@ -65,7 +67,28 @@ export function pagemap(t: T, page: number, task: task_struct = t.k.current): bi
 
 /** Of the VMA at the window's start, the lines of smaps that count pages, in KiB. */
 export function counted(t: T, ...names: readonly string[]): number[] {
-  const text = t.kernel.smaps_text(t.k, t.k.current.mm!);
-  const from = text.indexOf(at(0).toString(16).padStart(8, "0"));
-  return names.map((name) => Number(new RegExp(`^${name}: +(\\d+) kB$`, "m").exec(text.slice(from))?.[1]));
+  return names.map((name) => smapsKib(t, name, 0, 1));
+}
+
+/**
+ * What a child does to its mapping of pages that are on their way, its picture then, its picture and the parent's when
+ * they have moved.
+ */
+export type Meeting = readonly [name: string, act: (t: T) => number, then: string, child: string, parent: string];
+
+/** Has a child meet the migration entries of all pages from the window's start while `moving` moves them. */
+export function meets(
+  t: T,
+  child: task_struct,
+  pages: number,
+  picture: string,
+  moving: (t: T, meanwhile: () => void) => void,
+  [, act, then, childAfter, parentAfter]: Meeting,
+): void {
+  moving(t, () => {
+    expect([drawing(t, 0, pages), drawing(t, 0, pages, child)]).to.deep.equal([picture, picture]);
+    t.as(child, () => expect(act(t)).to.equal(0));
+    expect(drawing(t, 0, pages, child)).to.equal(then);
+  });
+  expect([drawing(t, 0, pages, child), drawing(t, 0, pages)]).to.deep.equal([childAfter, parentAfter]);
 }
