@@ -100,8 +100,7 @@ export function set_pte(t: pte_table, i: number, pfn: number, flags: number): vo
 
 /** Puts an entry in place that takes a reference of the page, and notes by which entry into the kernel. */
 export function set_pte_at(k: Machine, t: pte_table, i: number, pfn: number, flags: number): void {
-  t.pfn[i] = pfn;
-  t.flags[i] = flags;
+  set_pte(t, i, pfn, flags);
   const { now } = k.calls;
   if (t.by !== now) t.note(i, now);
 }
