@@ -114,12 +114,19 @@ export interface Hooks {
   trace(event: string, detail: Readonly<Record<string, unknown>>): void;
 }
 
+/** The yieldPoint of a machine in which nobody takes part. */
+export function nobody(): undefined {
+  return undefined;
+}
+
 export interface Machine {
   readonly config: Config;
   readonly arch: Arch;
   readonly seed: number;
   readonly prng: Prng;
   readonly hooks: Hooks;
+  /** Are short ways taken, where the variant may (include/short_ways.ts)? */
+  readonly shortWays: boolean;
   /** Is a trace hook there that wants to hear? Guards calls on hot paths. */
   tracing: boolean;
 

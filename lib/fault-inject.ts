@@ -70,18 +70,22 @@ export class FaultAttr {
   }
 }
 
+/** Is this page allocation one of those that injection is about? */
+export function mayFailAllocPage(k: Machine, gfp_mask: number, order: number): boolean {
+  const attr = k.fail_page_alloc;
+  if (order < attr.min_order) return false;
+  if (gfp_mask & __GFP_NOFAIL) return false;
+  if (attr.ignore_gfp_highmem && gfp_mask & __GFP_HIGHMEM) return false;
+  return !(attr.ignore_gfp_wait && gfp_mask & __GFP_DIRECT_RECLAIM);
+}
+
 /**
  * Is this page allocation to fail by injection?
  * @kernel mm/page_alloc.c:should_fail_alloc_page
  * @fidelity mirrored
  */
 export function should_fail_alloc_page(k: Machine, gfp_mask: number, order: number): boolean {
-  const attr = k.fail_page_alloc;
-  if (order < attr.min_order) return false;
-  if (gfp_mask & __GFP_NOFAIL) return false;
-  if (attr.ignore_gfp_highmem && gfp_mask & __GFP_HIGHMEM) return false;
-  if (attr.ignore_gfp_wait && gfp_mask & __GFP_DIRECT_RECLAIM) return false;
-  return attr.should_fail(k, 2 ** order);
+  return mayFailAllocPage(k, gfp_mask, order) && k.fail_page_alloc.should_fail(k, 2 ** order);
 }
 
 /** How somebody else gets in the way of a page that is to be migrated: mm/fault_holders.ts has what each does. */

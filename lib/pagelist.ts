@@ -82,6 +82,28 @@ export function list_del(m: mem_map, l: page_list, pfn: number): void {
   l.nr--;
 }
 
+/** Takes the first `n` pages off a list, which then begins with `head`; their own links stay as they are. */
+export function list_cut_head(m: mem_map, l: page_list, head: number, n: number): void {
+  l.head = head;
+  if (head === NULL_PFN) l.tail = NULL_PFN;
+  else set_prev(m, head, NULL_PFN);
+  l.nr -= n;
+}
+
+/** Puts `n` pages that are on no list at the head, one after the other. */
+export function list_add_all(m: mem_map, l: page_list, pages: Uint32Array, at: number, n: number): void {
+  let head = l.head;
+  for (let j = at; j < at + n; j++) {
+    const pfn = pages[j]!;
+    m.sections[pfn >>> PFN_SECTION_SHIFT]!.setNext(pfn & PFN_SECTION_MASK, pfn, head);
+    if (head === NULL_PFN) l.tail = pfn;
+    else set_prev(m, head, pfn);
+    head = pfn;
+  }
+  l.head = head;
+  l.nr += n;
+}
+
 /** Moves a page from one list to the head of another (or of the same). */
 export function list_move(m: mem_map, from: page_list, to: page_list, pfn: number): void {
   list_bulk_move(m, from, to, pfn, pfn, 1);

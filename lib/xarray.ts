@@ -117,6 +117,30 @@ export class xarray {
     this.added(index, slot & CHUNK_MASK);
   }
 
+  /** How many indexes right behind one that has an entry have none, in its own bottom node: to fill them takes no node. */
+  vacantBehind(index: number): number {
+    const r = this.runOf(index >>> RUN_SHIFT);
+    if (r === undefined || index + 1 >= this.limit) return 0;
+    const from = index & RUN_MASK;
+    const end = from | CHUNK_MASK;
+    if (r.slots === null) return from === r.total - 1 ? end - from : 0;
+    let slot = from;
+    while (slot < end && r.slots[slot + 1] === 0) slot++;
+    return slot - from;
+  }
+
+  /** Stores `n` values, as `store` does, at the indexes right behind one that has an entry: no more than are vacant. */
+  storeBehind(index: number, values: Uint32Array, at: number, n: number, call: number): void {
+    const r = this.runOf(index >>> RUN_SHIFT)!;
+    const next = r.first + r.total;
+    let j = 0;
+    if (r.slots === null && (index & RUN_MASK) === r.total - 1) while (j < n && values[at + j] === next + j) j++;
+    r.note_range((index & RUN_MASK) + 1, (index & RUN_MASK) + 1 + j, call);
+    r.total += j;
+    this.entries += j;
+    for (; j < n; j++) this.store(index + 1 + j, values[at + j]!, call);
+  }
+
   /** Stores a value that does not simply follow the one before it. */
   private storeApart(index: number, value: number, there: run | undefined): void {
     const r = there ?? this.newRun(index >>> RUN_SHIFT);

@@ -48,6 +48,7 @@ import { pmd_huge, pte_alloc, pte_none, pte_offset, pte_present, pte_protnone } 
 import { pte_write, set_pte, set_pte_at, touched, vm_page_prot } from "./pgtable.js";
 import { anon_vma_prepare, page_add_new_anon_rmap } from "./rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "./swap.js";
+import { anonAhead } from "./memory/ahead.js";
 import { do_wp_page } from "./memory/cow.js";
 import { do_fault } from "./memory/fault.js";
 import { do_numa_page } from "./memory/numa.js";
@@ -99,6 +100,7 @@ function do_anonymous_page(k: Machine, vmf: vm_fault): vm_fault_t {
   page_add_new_anon_rmap(k, page, vma, vmf.address);
   lru_cache_add_inactive_or_unevictable(k, page, vma);
   set_pte_at(k, table, vmf.ptei, page, entry);
+  anonAhead(k, vmf);
   return 0;
 }
 

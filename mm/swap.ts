@@ -17,6 +17,7 @@ import {
 import { VM_LOCKED, VM_SPECIAL } from "../include/linux/mm.js";
 import type { anon_vma, vm_area_struct } from "../include/linux/mm_types.js";
 import type { address_space } from "../include/linux/fs.js";
+import type { zone } from "../include/linux/mmzone.js";
 import type { Machine } from "../include/machine.js";
 import {
   PG_active,
@@ -60,7 +61,15 @@ import { list_add, list_move } from "../lib/pagelist.js";
 import { free_transhuge_page } from "./huge_memory/deferred.js";
 import { mlock_new_page, mlock_page_drain_local, need_mlock_page_drain } from "./mlock.js";
 import { free_the_page, free_unref_page_list } from "./page_alloc/free.js";
-import { activate_run, is_lru_run, lru_list, lruvec_add_folio, lruvec_del_folio, nr_pages } from "./swap/lruvec.js";
+import {
+  activate_run,
+  is_lru_run,
+  lru_list,
+  lruvec_add_folio,
+  lruvec_del_folio,
+  lruvecAddAll,
+  nr_pages,
+} from "./swap/lruvec.js";
 import { count_vm_events } from "./vmstat.js";
 
 export { lruvec_add_folio, lruvec_del_folio } from "./swap/lruvec.js";
@@ -299,6 +308,18 @@ function batch_add_and_move(
  */
 export function folio_add_lru(k: Machine, pfn: number): void {
   folio_batch_add_and_move(k, k.fbatches[k.cpu]!.lru_add, BATCH_LRU_ADD, pfn, lru_add_fn);
+}
+
+/** Does the same to ordinary new pages of one zone that are all alike, one after the other: full batches go straight on. */
+export function folioAddLruAll(k: Machine, zone: zone, pages: Uint32Array, at: number, n: number): void {
+  const batch = k.fbatches[k.cpu]!.lru_add;
+  let direct = 0;
+  if (batch.length + n >= PAGEVEC_SIZE) {
+    direct = n - ((batch.length + n) % PAGEVEC_SIZE);
+    folio_batch_move_lru(k, batch, lru_add_fn);
+    lruvecAddAll(k, zone, pages, at, direct);
+  }
+  for (let j = at + direct; j < at + n; j++) folio_add_lru(k, pages[j]!);
 }
 
 /**

@@ -111,7 +111,7 @@ rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
 for (const folder of FOLDERS) if (existsSync(join(built, folder))) copyCompiled(folder);
 origins.dropGone();
 if (origins.anyChanged || !existsSync(bundleOf(out))) {
-  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), true);
+  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), { forMachines: true });
 }
 origins.close();
 cpSync(stampOf(built), stampOf(out), { force: true });

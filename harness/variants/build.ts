@@ -22,7 +22,7 @@ import { dirname, join, sep } from "node:path";
 import { oneLine, UserError } from "../errors.js";
 import type { AddedLine } from "../patch/apply.js";
 import { compiledRoot, projectRoot } from "../root.js";
-import { findVariant, listVariants, variantTree, type VariantSpec } from "./spec.js";
+import { changedFiles, findVariant, listVariants, variantTree, type VariantSpec } from "./spec.js";
 import { readTree, type PatchedTree, type Tree } from "./tree.js";
 
 export interface BuiltVariant {
@@ -44,7 +44,7 @@ export interface BuildOptions {
 }
 
 /** Part of a build's name: another number for another layout of what is built. */
-const LAYOUT = 3;
+const LAYOUT = 4;
 const OPTIONS = { rootDir: "src", outDir: "js", types: [], noUnusedLocals: false, noUnusedParameters: false };
 const STALE_MS = 24 * 3600 * 1000;
 
@@ -188,7 +188,8 @@ async function compileAside(spec: VariantSpec, sources: PatchedTree, place: stri
       if (complaints !== "") throw compileError(complaints, spec, sources.added);
     } else mkdirSync(join(folder, "js"));
     const { bundleKernel } = await import("./bundle.js");
-    await bundleKernel(join(folder, "src", "kernel", "index.ts"), bundleOf(join(folder, "js")));
+    const changed = changedFiles(spec);
+    await bundleKernel(join(folder, "src", "kernel", "index.ts"), bundleOf(join(folder, "js")), { changed });
   });
   sweep(dirname(place), place.slice(dirname(place).length + 1));
 }

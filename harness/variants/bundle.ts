@@ -5,15 +5,35 @@
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { rolldown } from "rolldown";
+import { type Plugin, rolldown } from "rolldown";
 
-/**
- * Puts the module `entry`, TypeScript or JavaScript, and all that it needs into the module `out`, which exports the same.
- * Code `forMachines` is without blanks and without a source map: what is read in a tenth of a second instead of a whole.
- */
-export async function bundleKernel(entry: string, out: string, forMachines = false): Promise<void> {
+export interface BundleOptions {
+  /** Files that the variant's patches change; left out: nobody knows, and each page goes all the way. */
+  readonly changed?: readonly string[];
+  /** Without blanks and without a source map: what is read in a tenth of a second instead of a whole. */
+  readonly forMachines?: boolean;
+}
+
+/** Says in the bundle which files the variant changes. */
+function changedFiles(changed: readonly string[]): Plugin {
+  return {
+    name: "changed-files",
+    load: {
+      filter: { id: /\/include\/changed_files\.[jt]s$/ },
+      handler: () => `export const changedFiles = ${JSON.stringify(changed)};`,
+    },
+  };
+}
+
+/** Puts the module `entry`, TypeScript or JavaScript, and all that it needs into the module `out`, which exports the same. */
+export async function bundleKernel(
+  entry: string,
+  out: string,
+  { changed, forMachines = false }: BundleOptions = {},
+): Promise<void> {
   const bundle = await rolldown({
     input: entry,
+    plugins: changed === undefined ? [] : [changedFiles(changed)],
     resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
     tsconfig: false,
     logLevel: "silent",

@@ -10,7 +10,7 @@ import type { AddedLine } from "../patch/apply.js";
 import { buildFolder, buildVariant, bundleOf, type BuildOptions, type BuiltVariant } from "./build.js";
 import { counterOf, type Counter } from "./counters.js";
 import { importKernel, type KernelModule } from "./load.js";
-import type { VariantSpec } from "./spec.js";
+import { changedFiles, type VariantSpec } from "./spec.js";
 
 const VARIABLE = "__patchproof_lines__";
 
@@ -33,7 +33,7 @@ export async function instrumentVariant(
       writeFileSync(join(copy, js), createInstrumenter(options).instrumentSync(code, join(dir, js)));
     }
     const { bundleKernel } = await import("./bundle.js");
-    await bundleKernel(join(copy, "kernel", "index.js"), bundleOf(copy));
+    await bundleKernel(join(copy, "kernel", "index.js"), bundleOf(copy), { changed: changedFiles(built.spec) });
   });
   return { ...built, dir };
 }

@@ -10,7 +10,7 @@ import { compiledRoot, projectRoot } from "../root.js";
 import { buildVariant, bundleOf, ownTreeIsFresh, stampOwnTree } from "./build.js";
 import { bundleKernel } from "./bundle.js";
 import { instrumentVariant } from "./coverage.js";
-import { REVIEW_ALIAS } from "./spec.js";
+import { changedFiles, REVIEW_ALIAS, reviewVariant } from "./spec.js";
 
 const root = projectRoot();
 
@@ -25,7 +25,8 @@ function removeStale(folder: string): void {
 
 for (const folder of [...MODEL_FOLDERS, "harness", "selftests"]) removeStale(folder);
 if (!ownTreeIsFresh(root)) {
-  await bundleKernel(join(root, "kernel", "index.ts"), bundleOf(compiledRoot()));
+  const changed = changedFiles(reviewVariant(root));
+  await bundleKernel(join(root, "kernel", "index.ts"), bundleOf(compiledRoot()), { changed });
   stampOwnTree(root);
 }
 await buildVariant("base");

@@ -66,6 +66,12 @@ export function givenVariant(patch: Patch, root: string = projectRoot()): Varian
   return { name, title: patch.subject === "" ? name : patch.subject, role: "given", patch, under: [], mail: "" };
 }
 
+/** The files that differ from base in a variant, as its diffs name them. */
+export function changedFiles(spec: VariantSpec): string[] {
+  const patches = spec.patch === null ? [] : [...spec.under, spec.patch];
+  return [...new Set(patches.flatMap((patch) => patch.files.map((file) => file.path)))].sort();
+}
+
 /** The base tree: what is checked out, without the patch under review. */
 export function baseTree(root: string = projectRoot(), checkedOut: Tree = readTree(root)): Tree {
   return withoutPatch(checkedOut, reviewVariant(root).patch);

@@ -132,6 +132,12 @@ export class mem_section {
     }
   }
 
+  /** Links to nothing. */
+  unlink(i: number): void {
+    this.next[i] = 0;
+    this.prev[i] = 0;
+  }
+
   /** Links `n` pages that are `step` apart to one another; the ends stay as they are. */
   linkRun(i: number, n: number, step: number): void {
     const { next, prev } = this;

@@ -62,6 +62,8 @@ export interface BootOptions {
   /** Boot the machine of a placement recording; memory, cma and movablecore then come from it. */
   readonly like?: PlacementBoot;
   readonly hooks?: Partial<Hooks>;
+  /** false: each page goes all the way alone, also where to do many at once comes to the same; default true. */
+  readonly shortWays?: boolean;
   /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` and `k.pte_memory.retire()` give it back. */
   readonly buffers?: BufferPool;
 }

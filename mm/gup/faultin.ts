@@ -23,6 +23,7 @@ import {
   vma_is_anonymous,
 } from "../../include/linux/mm.js";
 import {
+  FAULT_AHEAD_SHIFT,
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
   FAULT_FLAG_REMOTE,
@@ -97,7 +98,8 @@ function fault_flags_of(flags: number, unshare: boolean, locked: gup_locked | nu
 }
 
 /**
- * Faults one page in. If the fault dropped mmap_lock, `locked` says so and the VMA must not be looked at again.
+ * Faults one page in, and by a short way perhaps some of the `ahead` pages behind it. If the fault dropped mmap_lock, `locked`
+ * says so and the VMA must not be looked at again.
  * @kernel mm/gup.c:faultin_page
  * @fidelity mirrored
  * @returns 0; -EAGAIN if it is done and the lock is gone; -EBUSY to try again; -EFAULT, -ENOMEM, -EHWPOISON
@@ -109,10 +111,11 @@ function faultin_page(
   flags: number,
   unshare: boolean,
   locked: gup_locked | null,
+  ahead: number,
 ): number {
   if (flags & FOLL_NOFAULT) return -EFAULT;
   const fault_flags = fault_flags_of(flags, unshare, locked);
-  const ret = handle_mm_fault(k, vma, address, fault_flags);
+  const ret = handle_mm_fault(k, vma, address, fault_flags | (ahead << FAULT_AHEAD_SHIFT));
   if (ret & VM_FAULT_COMPLETED) {
     VM_BUG_ON((fault_flags & FAULT_FLAG_RETRY_NOWAIT) !== 0, "mmap_lock dropped by a fault that must not wait");
     if (locked !== null) locked.locked = false;
@@ -207,6 +210,7 @@ export function __get_user_pages(
       ret = -EINTR;
       break;
     }
+    let ahead = 0;
     const table = pte_offset(mm, start);
     if (table !== undefined) {
       const first = pte_index(start);
@@ -215,12 +219,13 @@ export function __get_user_pages(
       i += got;
       start += got * PAGE_SIZE;
       if (got === n) continue;
+      if (pages === null) ahead = n - got - 1;
     }
     const page = follow_page_mask(k, vma, start, gup_flags);
     if (page === 0 || page === -EMLINK) {
       const pinned = pages !== null && gup_flags & FOLL_PIN ? i : 0;
       if (pinned > 0) hold_pins(k, pages!, off, off + pinned);
-      ret = faultin_page(k, vma, start, gup_flags, page === -EMLINK, locked);
+      ret = faultin_page(k, vma, start, gup_flags, page === -EMLINK, locked, ahead);
       if (pinned > 0) release_held(k);
       if (ret === 0) continue;
       ret = faultin_result(ret);

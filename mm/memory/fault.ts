@@ -43,6 +43,7 @@ import {
 import { anon_vma_prepare, page_add_file_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
 import { count_vm_event } from "../vmstat.js";
+import { shmemAhead } from "./ahead.js";
 import { do_page_mkwrite, fault_dirty_shared_page } from "./cow.js";
 import { mm_counter_file } from "./zap.js";
 
@@ -216,7 +217,9 @@ function do_shared_fault(k: Machine, vmf: vm_fault): vm_fault_t {
     put_page(k, page);
     return ret;
   }
-  return ret | fault_dirty_shared_page(k, vmf);
+  ret |= fault_dirty_shared_page(k, vmf);
+  shmemAhead(k, vmf, ret);
+  return ret;
 }
 
 /**

@@ -2,7 +2,7 @@
 /** Taking pages out of a zone: from this CPU's lists, or from the buddy lists (mm/page_alloc.c). */
 import { KernelBug } from "../../include/linux/bug.js";
 import { ALLOC_CMA, ALLOC_HIGHATOMIC, ALLOC_NON_BLOCK, ALLOC_OOM } from "../../include/linux/gfp.js";
-import { PFN_SECTION_MASK, PFN_SECTION_SHIFT } from "../../include/linux/mem_map.js";
+import { type mem_section, PFN_SECTION_MASK, PFN_SECTION_SHIFT } from "../../include/linux/mem_map.js";
 import {
   MIGRATE_CMA,
   MIGRATE_HIGHATOMIC,
@@ -64,9 +64,7 @@ export function __rmqueue(k: Machine, z: zone, order: number, migratetype: numbe
 }
 
 /** A page about to be handed out must be idle: else somebody wrote to it after it was freed. @kernel mm/page_alloc.c:check_new_page */
-function check_new_page(k: Machine, pfn: number): void {
-  const s = k.mem.sections[pfn >>> PFN_SECTION_SHIFT]!;
-  const i = pfn & PFN_SECTION_MASK;
+export function check_new_page(s: mem_section, i: number, pfn: number): void {
   if (s.refcount[i] !== 0 || s.mapcount[i] !== 0 || s.flags[i] !== 0 || s.mapping[i] !== 0) {
     const what = `flags ${s.flags[i]!.toString(16)}, ${s.refcount[i]!} references, mapped ${s.mapcount[i]!} times`;
     throw new KernelBug(`page ${pfn} is handed out while in use: ${what}, owner ${s.mapping[i]!}`);
@@ -192,7 +190,8 @@ export function rmqueue(k: Machine, z: zone, order: number, alloc_flags: number,
   }
   if (pfn !== NULL_PFN) {
     const end = pfn + (1 << order);
-    for (let p = pfn; p < end; p++) check_new_page(k, p);
+    const s = k.mem.sections[pfn >>> PFN_SECTION_SHIFT]!;
+    for (let p = pfn; p < end; p++) check_new_page(s, p & PFN_SECTION_MASK, p);
   }
   return pfn;
 }

@@ -2,10 +2,10 @@
 /** The LRU lists themselves: onto them, off them, and from inactive to active (include/linux/mm_inline.h). */
 import { type mem_section, page_zone, PFN_SECTION_MASK, PFN_SECTION_SHIFT } from "../../include/linux/mem_map.js";
 import type { Machine } from "../../include/machine.js";
-import { LRU_UNEVICTABLE, NULL_PFN, pageblock_order } from "../../include/linux/mmzone.js";
+import { LRU_UNEVICTABLE, NULL_PFN, pageblock_order, type zone } from "../../include/linux/mmzone.js";
 import { PG_active, PG_head, PG_lru, PG_swapbacked, PG_unevictable } from "../../include/linux/page-flags.js";
 import { NR_ZONE_INACTIVE_ANON, PGACTIVATE } from "../../include/linux/vmstat.js";
-import { list_add, list_add_tail, list_bulk_move, list_del } from "../../lib/pagelist.js";
+import { list_add, list_add_all, list_add_tail, list_bulk_move, list_del } from "../../lib/pagelist.js";
 
 /** Flags that decide whether pages can change LRU lists together. */
 const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head;
@@ -52,6 +52,22 @@ export function lruvec_del_folio(k: Machine, pfn: number): void {
   else s.setPrev(i, 0, 0);
   node.vm_stat[lru]! -= nr;
   z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! -= nr;
+}
+
+/** Puts ordinary pages of one zone that are all alike on their LRU list, one after the other. */
+export function lruvecAddAll(k: Machine, zone: zone, pages: Uint32Array, at: number, n: number): void {
+  if (n === 0) return;
+  const m = k.mem;
+  const first = pages[at]!;
+  const lru = lru_list(m.section(first).flags[first & PFN_SECTION_MASK]!);
+  const node = k.nodes[zone.node]!;
+  list_add_all(m, node.__lruvec.lists[lru]!, pages, at, n);
+  node.vm_stat[lru]! += n;
+  zone.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! += n;
+  for (let j = at; j < at + n; j++) {
+    const pfn = pages[j]!;
+    m.sections[pfn >>> PFN_SECTION_SHIFT]!.flags[pfn & PFN_SECTION_MASK]! |= PG_lru;
+  }
 }
 
 /**

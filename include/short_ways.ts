@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Short ways: what the kernel does page by page is done to many pages at once, where it comes to the same. No part of the
+ * kernel, and never a way around what somebody patched, which has to run for every page.
+ */
+import { changedFiles } from "./changed_files.js";
+
+/** What each short way passes by: files of the kernel, where "mm/memory" is memory.ts and all of mm/memory/. */
+export const PASSED_BY = {
+  /** mm/memory/ahead.ts: the faults of a populated range. */
+  populate: [
+    ...[
+      "mm/filemap",
+      "mm/gup",
+      "mm/memory",
+      "mm/mlock",
+      "mm/mmap",
+      "mm/page_alloc",
+      "mm/pgtable",
+      "mm/rmap",
+      "mm/shmem",
+    ],
+    ...["mm/swap", "mm/util", "mm/vmstat"],
+  ],
+} satisfies Readonly<Record<string, readonly string[]>>;
+
+/** What everything is made of. */
+export const EVERYWHERE = ["include", "lib", "arch", "uapi"];
+
+/** May this variant take a short way? Not where it changes what that passes by, or where nobody said what it changes. */
+export function mayTake(way: keyof typeof PASSED_BY): boolean {
+  const changed: readonly string[] | null = changedFiles;
+  const passed = [...PASSED_BY[way], ...EVERYWHERE];
+  return (
+    changed?.every((path) => !passed.some((file) => path === `${file}.ts` || path.startsWith(`${file}/`))) ?? false
+  );
+}
