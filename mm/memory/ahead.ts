@@ -30,9 +30,9 @@ import { count_vm_events } from "../vmstat.js";
 
 const TAKEN = mayTake("populate");
 
-/** Pages that the caller of this fault will want behind its own. */
+/** Pages that the caller of this fault will want behind its own; none where somebody could look on between them. */
 function wanted(k: Machine, vmf: vm_fault): number {
-  if (!TAKEN || !k.shortWays || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED)) return 0;
+  if (!TAKEN || !k.shortWays || k.hooks.yieldPoint !== nobody || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED)) return 0;
   return vmf.flags >>> FAULT_AHEAD_SHIFT;
 }
 
@@ -103,10 +103,8 @@ export function anonAhead(k: Machine, vmf: vm_fault): void {
 
 /** Goes on behind a write fault that gave a shared mapping a page of a shmem file, and ended with `ret`. */
 export function shmemAhead(k: Machine, vmf: vm_fault, ret: vm_fault_t): void {
-  // mmap_lock may have been dropped: the VMA is still there only if nobody could have taken it
-  if (k.hooks.yieldPoint !== nobody) return;
-  const { vma, pgoff } = vmf;
   const most = wanted(k, vmf);
+  const { vma, pgoff } = vmf;
   if (most === 0 || vma.vm_ops !== shmem_vm_ops || !isNew(k, vmf.table!.pfn[vmf.ptei]!)) return;
   const host = vma.vm_file!.f_inode;
   const info = host.shmem!;
