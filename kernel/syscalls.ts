@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** The table of system calls: the way in for tests, replays and workloads. */
 import type { Machine } from "../include/machine.js";
+import { rcuBarrier } from "../mm/slub.js";
 import { register_devices } from "./devices.js";
 import { file_calls } from "./syscalls/file.js";
 import { memory_calls } from "./syscalls/memory.js";
@@ -16,7 +17,7 @@ export type Syscalls = ReturnType<typeof memory_calls> &
 /** Those that enter the kernel where they fault, and only there. */
 const ACCESSES: ReadonlySet<string> = new Set(["load", "store"]);
 
-/** Numbers the calls of a table (Machine.calls). */
+/** Numbers the calls of a table (Machine.calls). When the outermost has ended, so has any grace period. */
 function logged<T extends object>(k: Machine, table: T): T {
   const calls = table as Record<string, (...args: unknown[]) => unknown>;
   for (const [name, call] of Object.entries(calls)) {
@@ -25,6 +26,7 @@ function logged<T extends object>(k: Machine, table: T): T {
       const outer = k.calls.enter(name, k.current.pid);
       const ret = call(...args);
       k.calls.leave(outer);
+      if (outer === 0) rcuBarrier(k);
       return ret;
     };
   }

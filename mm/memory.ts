@@ -57,7 +57,7 @@ import { count_vm_event } from "./vmstat.js";
 
 export { copy_page_range, is_cow_mapping } from "./memory/copy.js";
 export { vm_normal_page } from "./memory/cow.js";
-export { free_mm_pgd, free_pgd_range, free_pgtables } from "./memory/pgtables.js";
+export { free_mm_pgd, free_pgtables } from "./memory/pgtables.js";
 export {
   mm_counter,
   mm_counter_file,

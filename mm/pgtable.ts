@@ -25,6 +25,7 @@ import { PG_table } from "../include/linux/page-flags.js";
 import { PAGE_SIZE, PMD_SIZE } from "../include/linux/types.js";
 import { vm_flags_all, vm_flags_or, vm_flags_test } from "../include/linux/vm_flags.js";
 import { NR_PAGETABLE } from "../include/linux/vmstat.js";
+import { type mmu_gather, tlb_remove_page } from "./mmu_gather.js";
 import { __free_pages, alloc_page } from "./page_alloc.js";
 import { __mod_node_page_state } from "./vmstat.js";
 
@@ -170,6 +171,13 @@ export function free_table_page(k: Machine, pfn: number, counted: boolean): void
   if (counted) count_table(k, pfn, -1);
   page_clear(k.mem, pfn, PG_table);
   __free_pages(k, pfn, 0);
+}
+
+/** Leaves a page that held a table to a gather. `counted` as above. @kernel arch/x86/mm/pgtable.c:___pte_free_tlb @fidelity mirrored */
+export function table_free_tlb(k: Machine, tlb: mmu_gather, pfn: number, counted: boolean): void {
+  if (counted) count_table(k, pfn, -1);
+  page_clear(k.mem, pfn, PG_table);
+  tlb_remove_page(k, tlb, pfn);
 }
 
 /**

@@ -31,6 +31,8 @@ export class kmem_cache {
   /** Objects that the slabs hold, and how many of them are in use. */
   capacity = 0;
   inuse = 0;
+  /** Of these, objects that have been freed and whose grace period has not ended. */
+  rcu = 0;
 }
 
 /** The cache of page-cache index nodes. */
@@ -75,13 +77,33 @@ export function radix_tree_node_alloc(k: Machine, n: number, gfp: number): boole
   return true;
 }
 
+/** Index nodes freed while a grace period lasts: of 512 pages, which takes some milliseconds. */
+const GRACE_PERIOD = 8;
+
 /**
- * Gives back `n` index nodes, and slabs once more than a node's minimum are empty.
- * @kernel mm/slub.c:kmem_cache_free
- * @fidelity simplified: at once rather than after an RCU grace period; the newest slabs are taken to be the empty ones
+ * Gives back `n` index nodes, after a grace period.
+ * @kernel lib/xarray.c:xa_node_free
+ * @fidelity simplified: it ends once so many more are freed, at the latest with the system call
  */
 export function radix_tree_node_free(k: Machine, n: number): void {
   const c = radix_tree_node_cachep(k);
+  c.rcu += n;
+  if (c.rcu > GRACE_PERIOD) radix_tree_node_rcu_free(k, c, c.rcu - GRACE_PERIOD);
+}
+
+/** Ends all grace periods under way, as the time between two system calls does. */
+export function rcuBarrier(k: Machine): void {
+  const c = radix_tree_node_cachep(k);
+  if (c.rcu > 0) radix_tree_node_rcu_free(k, c, c.rcu);
+}
+
+/**
+ * Frees `n` index nodes whose grace period has ended, and slabs once more than a node's minimum are empty.
+ * @kernel lib/radix-tree.c:radix_tree_node_rcu_free, mm/slub.c:kmem_cache_free
+ * @fidelity simplified: the newest slabs are taken to be the empty ones
+ */
+function radix_tree_node_rcu_free(k: Machine, c: kmem_cache, n: number): void {
+  c.rcu -= n;
   c.inuse -= n;
   while (c.capacity - c.inuse > OBJECTS * (MIN_PARTIAL + 1)) {
     const pfn = c.slabs.pop()!;

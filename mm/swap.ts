@@ -121,7 +121,7 @@ export function put_page(k: Machine, pfn: number): void {
 }
 
 /**
- * Drops one reference to each page of an array and frees together those that had no other.
+ * Drops one reference to each page of an array and frees together those that had no other, the last of them first.
  * @kernel mm/swap.c:release_pages
  * @fidelity mirrored
  */
@@ -143,7 +143,7 @@ export function release_pages(k: Machine, pfns: readonly number[]): void {
     if (s.flags[i]! & PG_head) destroy_large_folio(k, pfn, s.private_[i]!);
     else free.push(pfn);
   }
-  if (free.length > 0) free_unref_page_list(k, free);
+  if (free.length > 0) free_unref_page_list(k, free.reverse());
 }
 
 /** Is a page's place an evictable list? @kernel mm/internal.h:folio_evictable */

@@ -35,7 +35,8 @@ import { EAGAIN, EMLINK, ENOMEM } from "../../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "../filemap.js";
 import { gup_can_follow_protnone, gup_must_unshare, try_grab_page } from "../gup/follow.js";
 import { mlock_folio, munlock_page } from "../mlock.js";
-import { mm_counter_file, type mmu_gather } from "../memory/zap.js";
+import { mm_counter_file } from "../memory/zap.js";
+import { type mmu_gather, tlb_remove_page } from "../mmu_gather.js";
 import {
   free_table_page,
   pmd_alloc,
@@ -81,7 +82,7 @@ export function zap_huge_pmd(k: Machine, tlb: mmu_gather, vma: vm_area_struct, k
     mm.rss_stat[mm_counter_file(k, page)]! -= HPAGE_PMD_NR;
     if (present && pmd.flags & _PAGE_DIRTY) page_set(k.mem, page, PG_dirty);
   }
-  if (present) tlb.pages.push(page);
+  if (present) tlb_remove_page(k, tlb, page);
 }
 
 /**

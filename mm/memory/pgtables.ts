@@ -4,7 +4,8 @@ import type { mm_struct, vm_area_struct } from "../../include/linux/mm_types.js"
 import type { Machine } from "../../include/machine.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { unlink_file_vma } from "../mmap.js";
-import { free_table_page, PGDIR_SIZE, pmd_clear, pte_free, PUD_SIZE } from "../pgtable.js";
+import type { mmu_gather } from "../mmu_gather.js";
+import { free_table_page, PGDIR_SIZE, pmd_clear, PUD_SIZE, table_free_tlb } from "../pgtable.js";
 import { unlink_anon_vmas } from "../rmap.js";
 
 /** Keys of the map in [from, to], ascending. */
@@ -18,37 +19,12 @@ function keys_in(map: Map<number, unknown>, from: number, to: number): number[] 
   return out.sort((a, b) => a - b);
 }
 
-/** Frees the upper tables of one level that lie in [addr, end) and, whole, between floor and ceiling. */
-function free_level(
-  k: Machine,
-  mm: mm_struct,
-  map: Map<number, number>,
-  size: number,
-  range: readonly [addr: number, end: number, floor: number, ceiling: number],
-): void {
-  const [addr, end, floor, ceiling] = range;
-  const top = ceiling === 0 ? Infinity : Math.floor(ceiling / size) * size;
-  for (const key of keys_in(map, Math.floor(addr / size), Math.floor((end - 1) / size))) {
-    if (key * size < floor || Math.min((key + 1) * size, end) > top) continue;
-    free_table_page(k, map.get(key)!, size === PUD_SIZE);
-    map.delete(key);
-    mm.pgtables_bytes -= PAGE_SIZE;
-  }
-}
-
 /**
  * Frees the tables of [addr, end) that no VMA below `floor` or from `ceiling` on can need (0: no ceiling). Bytes.
  * @kernel mm/memory.c:free_pgd_range
  * @fidelity mirrored: entries must have been zapped
  */
-export function free_pgd_range(
-  k: Machine,
-  mm: mm_struct,
-  addr: number,
-  end: number,
-  floor: number,
-  ceiling: number,
-): void {
+function free_pgd_range(k: Machine, tlb: mmu_gather, addr: number, end: number, floor: number, ceiling: number): void {
   addr = Math.floor(addr / PMD_SIZE) * PMD_SIZE;
   if (addr < floor) addr += PMD_SIZE;
   if (ceiling !== 0) {
@@ -57,15 +33,30 @@ export function free_pgd_range(
     if (end > ceiling) end -= PMD_SIZE;
   }
   if (addr > end - 1) return;
-  const tables = mm.pgd.pte;
-  for (const key of keys_in(tables, addr / PMD_SIZE, Math.floor((end - 1) / PMD_SIZE))) {
-    pte_free(k, tables.get(key)!);
-    pmd_clear(mm, key);
+  const { mm } = tlb;
+  const { pud, pmd, pte } = mm.pgd;
+  /** Keys of tables that stand for `size` bytes each and lie in the range and in [from, to). */
+  const keys = (map: Map<number, unknown>, size: number, from: number, to: number): number[] =>
+    keys_in(map, Math.floor(Math.max(addr, from) / size), Math.floor((Math.min(end, to) - 1) / size));
+  /** Frees an upper table if it lies between floor and ceiling as a whole. */
+  const free_upper = (map: Map<number, number>, key: number, size: number): void => {
+    const top = ceiling === 0 ? Infinity : Math.floor(ceiling / size) * size;
+    if (key * size < floor || Math.min((key + 1) * size, end) > top) return;
+    table_free_tlb(k, tlb, map.get(key)!, size === PUD_SIZE);
+    map.delete(key);
     mm.pgtables_bytes -= PAGE_SIZE;
+  };
+  for (const top of keys(pud, PGDIR_SIZE, 0, Infinity)) {
+    for (const mid of keys(pmd, PUD_SIZE, top * PGDIR_SIZE, (top + 1) * PGDIR_SIZE)) {
+      for (const key of keys(pte, PMD_SIZE, mid * PUD_SIZE, (mid + 1) * PUD_SIZE)) {
+        table_free_tlb(k, tlb, pte.get(key)!.page, true);
+        pmd_clear(mm, key);
+        mm.pgtables_bytes -= PAGE_SIZE;
+      }
+      free_upper(pmd, mid, PUD_SIZE);
+    }
+    free_upper(pud, top, PGDIR_SIZE);
   }
-  const range = [addr, end, floor, ceiling] as const;
-  free_level(k, mm, mm.pgd.pmd, PUD_SIZE, range);
-  free_level(k, mm, mm.pgd.pud, PGDIR_SIZE, range);
 }
 
 /**
@@ -75,7 +66,7 @@ export function free_pgd_range(
  */
 export function free_pgtables(
   k: Machine,
-  mm: mm_struct,
+  tlb: mmu_gather,
   vmas: readonly vm_area_struct[],
   floor: number,
   ceiling: number,
@@ -91,7 +82,7 @@ export function free_pgtables(
       unlink_anon_vmas(k, vma);
       unlink_file_vma(k, vma);
     }
-    free_pgd_range(k, mm, addr, vma.vm_end, floor, n < vmas.length ? vmas[n]!.vm_start : ceiling);
+    free_pgd_range(k, tlb, addr, vma.vm_end, floor, n < vmas.length ? vmas[n]!.vm_start : ceiling);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/** Taking entries out of page tables and freeing what they mapped (mm/memory.c: zap_*, unmap_*; mm/mmu_gather.c). */
+/** Taking entries out of page tables and freeing what they mapped (mm/memory.c: zap_*, unmap_*). */
 import type { address_space } from "../../include/linux/fs.js";
 import { compound_head, PFN_SECTION_MASK } from "../../include/linux/mem_map.js";
 import { VM_PFNMAP, VM_SEQ_READ, vma_pages } from "../../include/linux/mm.js";
@@ -13,7 +13,6 @@ import {
   MM_FILEPAGES,
   MM_SHMEMPAGES,
   MM_SWAPENTS,
-  type mm_struct,
   type pte_table,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
@@ -23,42 +22,19 @@ import { PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE, PMD_SIZE } from "../../include/linux/types.js";
 import { non_swap_entry } from "../../include/linux/swapops.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
-import { NR_SWAPCACHE } from "../../include/linux/vmstat.js";
 import { zap_huge_pmd } from "../huge_memory/pmd.js";
 import { __split_huge_pmd } from "../huge_memory/split_pmd.js";
 import { find_vma } from "../mmap.js";
+import { __tlb_remove_page, mmu_gather, tlb_finish_mmu, tlb_flush_mmu } from "../mmu_gather.js";
 import { next_pmd } from "../pagewalk.js";
 import { pte_index, pte_present } from "../pgtable.js";
 import { page_remove_rmap } from "../rmap.js";
-import { lru_add_drain, mark_page_accessed, release_pages } from "../swap.js";
-import { free_swap_cache } from "../swap_state.js";
+import { lru_add_drain, mark_page_accessed } from "../swap.js";
 import { free_swap_and_cache } from "../swapfile.js";
 
 /** What a zap spares: without `even_cows`, private pages of a file mapping stay. @kernel include/linux/mm.h:zap_details */
 export interface zap_details {
   readonly even_cows: boolean;
-}
-
-/** Pages whose entries are gone and whose references are still to be dropped. @kernel mm/mmu_gather.c:mmu_gather */
-export class mmu_gather {
-  readonly mm: mm_struct;
-  pages: number[] = [];
-  constructor(mm: mm_struct) {
-    this.mm = mm;
-  }
-}
-
-/** Pages gathered before they are freed, at most one table's more. */
-const GATHER_BATCH = 512;
-
-/** Drops the gathered references, and with the last of a page its slot. @kernel mm/swap_state.c:free_pages_and_swap_cache @fidelity mirrored */
-export function tlb_flush_mmu(k: Machine, tlb: mmu_gather): void {
-  const pages = tlb.pages;
-  if (pages.length === 0) return;
-  tlb.pages = [];
-  lru_add_drain(k);
-  if (k.nodes.some((node) => node.vm_stat[NR_SWAPCACHE]! > 0)) for (const pfn of pages) free_swap_cache(k, pfn);
-  release_pages(k, pages);
 }
 
 /** Which counter of mm.rss_stat a page is in. @kernel include/linux/mm.h:mm_counter @fidelity mirrored */
@@ -105,6 +81,7 @@ function zap_pte_range(
   const rss = tlb.mm.rss_stat;
   const { pfn: pfns, flags: ptes } = t;
   const seq_read = vm_flags_test(vma.vm_flags, VM_SEQ_READ);
+  let force_flush = false;
   for (let i = from; i < to; i++) {
     const pte = ptes[i]!;
     if (pte === 0) continue;
@@ -129,16 +106,22 @@ function zap_pte_range(
       rss[MM_ANONPAGES]!--;
     } else {
       const head = compound_head(m, pfn);
-      if (pte & _PAGE_DIRTY) s.flags[head & PFN_SECTION_MASK]! |= PG_dirty;
+      if (pte & _PAGE_DIRTY) {
+        force_flush = true;
+        s.flags[head & PFN_SECTION_MASK]! |= PG_dirty;
+      }
       if (pte & _PAGE_ACCESSED && !seq_read) mark_page_accessed(k, head);
       rss[s.flags[p]! & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES]!--;
     }
     pfns[i] = 0;
     ptes[i] = 0;
     page_remove_rmap(k, pfn, vma);
-    tlb.pages.push(pfn);
+    if (__tlb_remove_page(k, tlb, pfn)) {
+      tlb_flush_mmu(k, tlb);
+      force_flush = false;
+    }
   }
-  if (tlb.pages.length >= GATHER_BATCH) tlb_flush_mmu(k, tlb);
+  if (force_flush) tlb_flush_mmu(k, tlb);
 }
 
 /** Zaps a huge entry of which [addr, end) is meant; false where that left a table of entries. @kernel mm/memory.c:zap_pmd_range */
@@ -192,20 +175,18 @@ function unmap_single_vma(
 }
 
 /**
- * Unmaps the part of [start, end) that each VMA of an ascending list covers, and frees the pages.
+ * Unmaps the part of [start, end) that each VMA of an ascending list covers.
  * @kernel mm/memory.c:unmap_vmas
- * @fidelity simplified: pages are freed before the page tables rather than with them
+ * @fidelity mirrored
  */
 export function unmap_vmas(
   k: Machine,
-  mm: mm_struct,
+  tlb: mmu_gather,
   vmas: Iterable<vm_area_struct>,
   start: number,
   end: number,
 ): void {
-  const tlb = new mmu_gather(mm);
   for (const vma of vmas) unmap_single_vma(k, tlb, vma, start, end, null);
-  tlb_flush_mmu(k, tlb);
 }
 
 /**
@@ -223,7 +204,7 @@ export function zap_page_range(k: Machine, first: vm_area_struct, start: number,
     unmap_single_vma(k, tlb, vma, start, end, null);
     vma = find_vma(mm, vma.vm_end);
   }
-  tlb_flush_mmu(k, tlb);
+  tlb_finish_mmu(k, tlb);
 }
 
 /**
@@ -241,7 +222,7 @@ export function zap_page_range_single(
   lru_add_drain(k);
   const tlb = new mmu_gather(vma.vm_mm);
   unmap_single_vma(k, tlb, vma, address, address + size, details);
-  tlb_flush_mmu(k, tlb);
+  tlb_finish_mmu(k, tlb);
 }
 
 /** Unmaps part of a VM_PFNMAP VMA. @kernel mm/memory.c:zap_vma_ptes @fidelity mirrored */

@@ -17,6 +17,7 @@ import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
 import { EINVAL, ENOMEM } from "../../uapi/errno.js";
 import { free_mm_pgd, free_pgtables, unmap_vmas } from "../memory.js";
+import { mmu_gather, tlb_finish_mmu } from "../mmu_gather.js";
 import { find_vma_intersection, vm_stat_account } from "../mmap.js";
 import { lru_add_drain } from "../swap.js";
 import { __vm_enough_memory, vm_unacct_memory } from "../util.js";
@@ -58,8 +59,10 @@ export function unmap_region(
   end: number,
 ): void {
   lru_add_drain(k);
-  unmap_vmas(k, mm, detached, start, end);
-  free_pgtables(k, mm, detached, prev === undefined ? 0 : prev.vm_end, next === undefined ? Infinity : next.vm_start);
+  const tlb = new mmu_gather(mm);
+  unmap_vmas(k, tlb, detached, start, end);
+  free_pgtables(k, tlb, detached, prev === undefined ? 0 : prev.vm_end, next === undefined ? Infinity : next.vm_start);
+  tlb_finish_mmu(k, tlb);
 }
 
 /**
@@ -188,15 +191,17 @@ export function insert_vm_struct(k: Machine, mm: mm_struct, vma: vm_area_struct)
 export function exit_mmap(k: Machine, mm: mm_struct): void {
   mmap_read_lock(mm);
   const all = [...mm.mm_mt];
+  const tlb = new mmu_gather(mm);
   if (all.length > 0) {
     lru_add_drain(k);
-    unmap_vmas(k, mm, all, 0, Infinity);
+    unmap_vmas(k, tlb, all, 0, Infinity);
   }
   mmap_read_unlock(mm);
   mm.flags |= MMF_OOM_SKIP;
   mmap_write_lock(mm);
   let nr_accounted = 0;
-  if (all.length > 0) free_pgtables(k, mm, all, 0, Infinity);
+  if (all.length > 0) free_pgtables(k, tlb, all, 0, Infinity);
+  tlb_finish_mmu(k, tlb);
   for (const vma of all) {
     mm.mm_mt.remove(vma.vm_start);
     if (vm_flags_test(vma.vm_flags, VM_ACCOUNT)) nr_accounted += vma_pages(vma);
