@@ -71,6 +71,7 @@ import {
   nr_pages,
 } from "./swap/lruvec.js";
 import { count_vm_events } from "./vmstat.js";
+import { workingset_activation } from "./workingset.js";
 
 export { lruvec_add_folio, lruvec_del_folio } from "./swap/lruvec.js";
 
@@ -356,6 +357,7 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
   if (flags & PG_lru) batch_add_and_move(k, k.fbatches[k.cpu]!.activate, BATCH_ACTIVATE, pfn, folio_activate_fn, s, i);
   else if (k.fbatches[k.cpu]!.lru_add.includes(pfn)) s.flags[i]! |= PG_active;
   s.flags[i]! &= ~PG_referenced;
+  workingset_activation(k, pfn);
 }
 
 /** Moves a page to the inactive list's end after its end of writeback. @kernel mm/swap.c:folio_rotate_reclaimable */

@@ -21,11 +21,17 @@ import {
   PG_swapcache,
   PG_writeback,
 } from "../include/linux/page-flags.js";
-import { SWAP_ADDRESS_SPACE_SHIFT, swap_state_of, type swap_address_space } from "../include/linux/swap.js";
+import {
+  SWAP_ADDRESS_SPACE_SHIFT,
+  swap_state_of,
+  type swap_address_space,
+  type swap_info_struct,
+} from "../include/linux/swap.js";
 import { non_swap_entry, swp_entry, swp_offset, type swp_entry_t, swp_type } from "../include/linux/swapops.js";
 import { PAGE_SHIFT, PAGE_SIZE, PMD_SIZE } from "../include/linux/types.js";
 import { NR_FILE_PAGES, NR_SWAPCACHE, SWAP_RA, SWAP_RA_HIT } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
+import { xa_is_value } from "../lib/xarray.js";
 import { ENOMEM } from "../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "./filemap.js";
 import { alloc_page, alloc_page_vma } from "./page_alloc.js";
@@ -37,6 +43,7 @@ import { folio_add_lru, get_page, lru_add_drain, put_page } from "./swap.js";
 import { folio_alloc_swap } from "./swap_slots.js";
 import { __swap_count, folio_free_swap, get_swap_device, put_swap_folio, swapcache_prepare } from "./swapfile.js";
 import { count_vm_event } from "./vmstat.js";
+import { workingset_refault } from "./workingset.js";
 
 /** Most pages that a fault reads ahead around an address: 2 to the power of this. */
 const SWAP_RA_ORDER_CEILING = 5;
@@ -48,7 +55,15 @@ function space_of(k: Machine, entry: swp_entry_t): swap_address_space {
 
 /** The swap cache's page of a slot (of a huge one the part that is there), without a reference; 0 for none. */
 export function swap_cache_peek(k: Machine, entry: swp_entry_t): number {
-  return get_swap_device(k, entry) === undefined ? 0 : space_of(k, entry).i_pages.load(swp_offset(entry));
+  if (get_swap_device(k, entry) === undefined) return 0;
+  const page = space_of(k, entry).i_pages.load(swp_offset(entry));
+  return xa_is_value(page) ? 0 : page;
+}
+
+/** The shadow of the page that was last written to a slot, 0 for none. @kernel mm/swap_state.c:get_shadow_from_swap_cache @fidelity mirrored */
+export function get_shadow_from_swap_cache(k: Machine, entry: swp_entry_t): number {
+  const page = space_of(k, entry).i_pages.load(swp_offset(entry));
+  return xa_is_value(page) ? page : 0;
 }
 
 /** The swap cache's page of a slot, with a reference; 0 for none. */
@@ -66,9 +81,9 @@ function mod_swap_cache(k: Machine, pfn: number, n: number): void {
 
 /**
  * Puts a locked page, or a huge one in `entry` and the slots behind it, into the swap cache, which takes a reference of
- * each of its pages. 0, or -ENOMEM where the index needs a node.
+ * each of its pages. 0, or -ENOMEM where the index needs a node. A shadow that stands there goes.
  * @kernel mm/swap_state.c:add_to_swap_cache
- * @fidelity mirrored (no shadow entries)
+ * @fidelity mirrored: who wants the shadow asks for it before
  */
 export function add_to_swap_cache(k: Machine, pfn: number, entry: swp_entry_t, gfp: number): number {
   const s = k.mem.section(pfn);
@@ -114,8 +129,8 @@ export function replace_in_swap_cache(k: Machine, newfolio: number, folio: numbe
   for (let n = 0; n < folio_nr_pages(k.mem, folio); n++) i_pages.store(swp_offset(entry) + n, newfolio + n);
 }
 
-/** Takes a page out of the swap cache; the caller has the cache's references now. @kernel mm/swap_state.c:__delete_from_swap_cache */
-export function __delete_from_swap_cache(k: Machine, pfn: number): void {
+/** Takes a page out of the swap cache and leaves `shadow`, if any; the caller has the cache's references now. @kernel mm/swap_state.c:__delete_from_swap_cache */
+export function __delete_from_swap_cache(k: Machine, pfn: number, shadow = 0): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const entry = swap_entry_of(k.mem, pfn);
@@ -125,8 +140,10 @@ export function __delete_from_swap_cache(k: Machine, pfn: number): void {
   const space = space_of(k, entry);
   const before = space.i_pages.nodes;
   for (let n = 0; n < nr; n++) {
-    const there = space.i_pages.erase(swp_offset(entry) + n);
-    VM_BUG_ON(there !== pfn + n, "page is not at its place in the swap cache");
+    const offset = swp_offset(entry) + n;
+    VM_BUG_ON(space.i_pages.load(offset) !== pfn + n, "page is not at its place in the swap cache");
+    if (shadow === 0) space.i_pages.erase(offset);
+    else space.i_pages.store(offset, shadow);
   }
   if (space.i_pages.nodes < before) radix_tree_node_free(k, before - space.i_pages.nodes);
   set_swap_entry(k.mem, pfn, null);
@@ -146,6 +163,21 @@ export function delete_from_swap_cache(k: Machine, pfn: number): void {
   __delete_from_swap_cache(k, pfn);
   put_swap_folio(k, entry, nr);
   k.mem.section(pfn).addRefs(pfn & PFN_SECTION_MASK, -nr);
+}
+
+/**
+ * Slots [begin, end] of an area are free: what was written there is not missed any more.
+ * @kernel mm/swap_state.c:clear_shadow_from_swap_cache
+ * @fidelity mirrored
+ */
+export function clear_shadow_from_swap_cache(k: Machine, si: swap_info_struct, begin: number, end: number): void {
+  for (let offset = begin; offset <= end; offset++) {
+    const { i_pages } = si.spaces[offset >>> SWAP_ADDRESS_SPACE_SHIFT]!;
+    if (!xa_is_value(i_pages.load(offset))) continue;
+    const before = i_pages.nodes;
+    i_pages.erase(offset);
+    if (i_pages.nodes < before) radix_tree_node_free(k, before - i_pages.nodes);
+  }
 }
 
 /**
@@ -228,7 +260,7 @@ interface page_allocated {
 /**
  * The swap cache's page of a slot, referenced; a new one is locked and has to be read.
  * @kernel mm/swap_state.c:__read_swap_cache_async
- * @fidelity mirrored (no shadow entries)
+ * @fidelity mirrored
  * @returns 0 where nobody has the slot, or there is no memory
  */
 function __read_swap_cache_async(
@@ -249,12 +281,14 @@ function __read_swap_cache_async(
     return 0;
   }
   k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_locked | PG_swapbacked;
+  const shadow = get_shadow_from_swap_cache(k, entry);
   if (add_to_swap_cache(k, pfn, entry, gfp_mask & GFP_RECLAIM_MASK) !== 0) {
     put_swap_folio(k, entry, 1);
     folio_unlock(k, pfn);
     put_page(k, pfn);
     return 0;
   }
+  if (shadow !== 0) workingset_refault(k, pfn, shadow);
   folio_add_lru(k, pfn);
   fresh.yes = true;
   return pfn;

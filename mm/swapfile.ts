@@ -31,7 +31,7 @@ import { EEXIST, EINVAL, ENOENT, ENOMEM } from "../uapi/errno.js";
 import { folio_trylock, folio_unlock } from "./filemap.js";
 import { put_page } from "./swap.js";
 import { free_swap_slot } from "./swap_slots.js";
-import { delete_from_swap_cache, swap_cache_get } from "./swap_state.js";
+import { clear_shadow_from_swap_cache, delete_from_swap_cache, swap_cache_get } from "./swap_state.js";
 import { dec_cluster_info_page, scan_swap_map_slots, swap_alloc_cluster, swap_free_cluster } from "./swapfile/scan.js";
 
 export { sys_swapon } from "./swapfile/swapon.js";
@@ -97,6 +97,7 @@ function swap_range_free(k: Machine, si: swap_info_struct, offset: number, nr: n
   }
   st.nr_swap_pages += nr;
   si.inuse_pages -= nr;
+  clear_shadow_from_swap_cache(k, si, offset, end);
 }
 
 /**

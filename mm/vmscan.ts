@@ -29,8 +29,8 @@ import { wakeup_kcompactd } from "./compaction/kcompactd.js";
 import type { alloc_context } from "./page_alloc/context.js";
 import { wmark_pages, zone_watermark_ok_safe } from "./page_alloc/watermark.js";
 import { count_vm_event } from "./vmstat.js";
-import { DEF_PRIORITY, shrink_node } from "./vmscan/lruvec.js";
-import type { scan_control } from "./vmscan/shrink_folio.js";
+import { DEF_PRIORITY, shrink_node, snapshot_refaults } from "./vmscan/lruvec.js";
+import { begin_scan } from "./vmscan/shrink_folio.js";
 
 export { reclaim_pages } from "./vmscan/shrink_folio.js";
 
@@ -53,7 +53,7 @@ export function zone_reclaimable_pages(k: Machine, z: zone): number {
  * @fidelity simplified: no throttling; as shrink_node
  */
 export function try_to_free_pages(k: Machine, ac: alloc_context, _order: number, gfp_mask: number): number {
-  const sc: scan_control = { gfp_mask, kswapd: false, nr_scanned: 0, nr_reclaimed: 0 };
+  const sc = begin_scan(gfp_mask, false);
   count_vm_event(k, ALLOCSTALL_DMA + (ac.zonelist[0]?.idx ?? 0));
   for (let priority = DEF_PRIORITY; priority >= 0; priority--) {
     let last = -1;
@@ -64,6 +64,7 @@ export function try_to_free_pages(k: Machine, ac: alloc_context, _order: number,
     }
     if (sc.nr_reclaimed >= SWAP_CLUSTER_MAX) break;
   }
+  for (const nid of new Set(ac.zonelist.map((z) => z.node))) snapshot_refaults(k.nodes[nid]!);
   return sc.nr_reclaimed;
 }
 
@@ -99,7 +100,7 @@ function set_reclaim_active(node: pglist_data, highest_zoneidx: number, active: 
  * @returns the order that it looked at last: 0 once twice as much came back as the block has that was asked for
  */
 function balance_passes(k: Machine, node: pglist_data, order: number, highest_zoneidx: number, boost: boolean): number {
-  const sc: scan_control = { gfp_mask: __GFP_IO | __GFP_FS, kswapd: true, nr_scanned: 0, nr_reclaimed: 0 };
+  const sc = begin_scan(__GFP_IO | __GFP_FS, true);
   let total = 0;
   for (let priority = DEF_PRIORITY; priority >= 1; priority--) {
     const balanced = pgdat_balanced(node, order, highest_zoneidx);
@@ -136,6 +137,7 @@ function balance_pgdat(k: Machine, node: pglist_data, order: number, highest_zon
   memalloc_noreclaim_restore(k, noreclaim_flag);
   zones.forEach((z, n) => (z.watermark_boost -= Math.min(z.watermark_boost, boosts[n]!)));
   if (boosted) wakeup_kcompactd(k, node, pageblock_order, highest_zoneidx);
+  snapshot_refaults(node);
   return reclaim_order;
 }
 

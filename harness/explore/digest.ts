@@ -98,9 +98,14 @@ class StateDigest extends Digest {
       if (typeof value === "number") this.number(value);
       else if (key === "free_area") this.freeAreas(value as free_area[]);
       else if (key === "pageset") this.pcps(value as per_cpu_pages[]);
-      else if (key === "__lruvec") this.lists((value as lruvec).lists);
+      else if (key === "__lruvec") this.lruvec(value as lruvec);
       else this.visit(value);
     }
+  }
+
+  private lruvec({ lists, refaults, anon_cost, file_cost, nonresident_age }: lruvec): void {
+    this.lists(lists);
+    for (const n of [...refaults, anon_cost, file_cost, nonresident_age]) this.number(n);
   }
 
   /** Free blocks in the order in which they will be handed out. */

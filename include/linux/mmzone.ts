@@ -131,6 +131,13 @@ export class zone {
 /** The LRU lists of one node. */
 export class lruvec {
   readonly lists: page_list[] = Array.from({ length: NR_LRU_LISTS }, () => new page_list());
+  /** What reclaiming each kind has cost of late, in pages that were written or came back. */
+  anon_cost = 0;
+  file_cost = 0;
+  /** Pages evicted and activated so far. */
+  nonresident_age = 0;
+  /** Refaults that were activated, of each kind, by the end of the last reclaim. */
+  readonly refaults = [0, 0];
 }
 
 /** One NUMA node. */

@@ -14,14 +14,26 @@ import {
 import { swp_entry } from "../../include/linux/swapops.js";
 import { NR_SWAPCACHE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
+import { xa_is_value } from "../../lib/xarray.js";
 import type { Complaints, Ledger } from "./ledger.js";
 
-/** The swap cache's pages of one area, by offset; each is held by it. */
-function cachedPages(k: Machine, ledger: Ledger, bad: Complaints, si: swap_info_struct): Map<number, number> {
+/** The swap cache's pages of one area, by offset; each is held by it. Shadows stand where a page is in swap, or was; `ahead`: slots that CPUs keep. */
+function cachedPages(
+  k: Machine,
+  ledger: Ledger,
+  bad: Complaints,
+  si: swap_info_struct,
+  ahead: ReadonlySet<number>,
+): Map<number, number> {
   const pages = new Map<number, number>();
   for (const space of si.spaces) {
     const before = pages.size;
     space.i_pages.forEach(0, si.max, (offset, pfn) => {
+      if (xa_is_value(pfn)) {
+        const out = (si.swap_map[offset]! & ~SWAP_HAS_CACHE) !== 0 || ahead.has(swp_entry(si.type, offset));
+        bad.unless(out, () => `a shadow stands at slot ${String(offset)}, which is free`);
+        return;
+      }
       pages.set(offset, pfn);
       ledger.ref(pfn);
       const flagged = page_test(k.mem, compound_head(k.mem, pfn), PG_swapcache);
@@ -42,8 +54,8 @@ function expectedUsage(ledger: Ledger, entry: number, cached: boolean): number {
 
 /** One area; answers how many pages of it the swap cache has. */
 function checkArea(k: Machine, ledger: Ledger, bad: Complaints, st: swap_state, si: swap_info_struct): number {
-  const pages = cachedPages(k, ledger, bad, si);
   const ahead = new Set(st.swp_slots.flatMap(({ slots, slots_ret }) => [...slots, ...slots_ret]));
+  const pages = cachedPages(k, ledger, bad, si, ahead);
   const c = si.cluster_info;
   const clusters = new Uint16Array(c?.count.length ?? 0);
   let inuse = 0;

@@ -62,9 +62,10 @@ import { end_swap_reads, swap_readpage } from "../page_io.js";
 import { set_pte_at, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_new_anon_rmap } from "../rmap.js";
 import { folio_add_lru, lru_add_drain, lru_cache_add_inactive_or_unevictable, put_page } from "../swap.js";
-import { swap_cache_get_folio, swapin_readahead } from "../swap_state.js";
+import { get_shadow_from_swap_cache, swap_cache_get_folio, swapin_readahead } from "../swap_state.js";
 import { __swap_count, folio_free_swap, get_swap_device, swap_free } from "../swapfile.js";
 import { count_vm_event } from "../vmstat.js";
+import { workingset_refault } from "../workingset.js";
 import { do_wp_page, pte_same } from "./cow.js";
 
 /** Is a page of the swap cache to leave it when it is mapped? @kernel mm/memory.c:should_try_to_free_swap @fidelity mirrored */
@@ -81,6 +82,8 @@ function swapin_direct(k: Machine, entry: number, vmf: vm_fault): number {
   const pfn = alloc_page_vma(k, GFP_HIGHUSER_MOVABLE, vmf.vma, vmf.address);
   if (pfn === 0) return 0;
   k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! |= PG_locked | PG_swapbacked;
+  const shadow = get_shadow_from_swap_cache(k, entry);
+  if (shadow !== 0) workingset_refault(k, pfn, shadow);
   folio_add_lru(k, pfn);
   swap_readpage(k, pfn, true, entry);
   return pfn;

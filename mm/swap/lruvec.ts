@@ -2,7 +2,15 @@
 /** The LRU lists themselves: onto them, off them, and from inactive to active (include/linux/mm_inline.h). */
 import { type mem_section, page_zone, PFN_SECTION_MASK, PFN_SECTION_SHIFT } from "../../include/linux/mem_map.js";
 import type { Machine } from "../../include/machine.js";
-import { LRU_UNEVICTABLE, NULL_PFN, pageblock_order, type zone } from "../../include/linux/mmzone.js";
+import {
+  LRU_ACTIVE_FILE,
+  LRU_INACTIVE_ANON,
+  LRU_UNEVICTABLE,
+  NULL_PFN,
+  pageblock_order,
+  type pglist_data,
+  type zone,
+} from "../../include/linux/mmzone.js";
 import { PG_active, PG_head, PG_lru, PG_swapbacked, PG_unevictable } from "../../include/linux/page-flags.js";
 import { NR_ZONE_INACTIVE_ANON, PGACTIVATE } from "../../include/linux/vmstat.js";
 import { list_add, list_add_all, list_add_tail, list_bulk_move, list_del } from "../../lib/pagelist.js";
@@ -68,6 +76,22 @@ export function lruvecAddAll(k: Machine, zone: zone, pages: Uint32Array, at: num
     const pfn = pages[j]!;
     m.sections[pfn >>> PFN_SECTION_SHIFT]!.flags[pfn & PFN_SECTION_MASK]! |= PG_lru;
   }
+}
+
+/**
+ * Reclaiming pages of one kind (`file`: 1 for files) has cost that many. Costs of long ago count less.
+ * @kernel mm/swap.c:lru_note_cost
+ * @fidelity mirrored
+ */
+export function lru_note_cost(node: pglist_data, file: 0 | 1, nr: number): void {
+  const { __lruvec: lruvec, vm_stat } = node;
+  if (file) lruvec.file_cost += nr;
+  else lruvec.anon_cost += nr;
+  let lrusize = 0;
+  for (let lru = LRU_INACTIVE_ANON; lru <= LRU_ACTIVE_FILE; lru++) lrusize += vm_stat[lru]!;
+  if (lruvec.file_cost + lruvec.anon_cost <= Math.floor(lrusize / 4)) return;
+  lruvec.file_cost = Math.floor(lruvec.file_cost / 2);
+  lruvec.anon_cost = Math.floor(lruvec.anon_cost / 2);
 }
 
 /**

@@ -47,6 +47,7 @@ import { folio_evictable, folio_putback_lru, put_page } from "../swap.js";
 import { __delete_from_swap_cache, add_to_swap } from "../swap_state.js";
 import { folio_free_swap, put_swap_folio } from "../swapfile.js";
 import { __mod_node_page_state, count_vm_event, count_vm_events } from "../vmstat.js";
+import { workingset_eviction } from "../workingset.js";
 
 /** What became of one page: it is gone; it stays where it was; it is to be made active. */
 const FREED = 0;
@@ -60,9 +61,17 @@ export interface scan_control {
   readonly gfp_mask: number;
   readonly kswapd: boolean;
   /** Pages go though they were used lately; those that stay are listed here rather than put back. */
-  readonly kept?: number[];
+  readonly kept: number[] | undefined;
   nr_scanned: number;
   nr_reclaimed: number;
+  /** Pages that were written, and those that went back to the lists active. */
+  nr_pageout: number;
+  nr_activated: number;
+}
+
+/** A pass that begins. */
+export function begin_scan(gfp_mask: number, kswapd: boolean, kept?: number[]): scan_control {
+  return { gfp_mask, kswapd, kept, nr_scanned: 0, nr_reclaimed: 0, nr_pageout: 0, nr_activated: 0 };
 }
 
 /** @kernel mm/vmscan.c:folio_check_references @fidelity mirrored: ACTIVATE, KEEP, FREED to reclaim it, -1 only if clean */
@@ -101,6 +110,7 @@ function pageout(k: Machine, pfn: number, sc: scan_control, clean_only: boolean)
     s.flags[i] &= ~PG_reclaim;
     return ACTIVATE;
   }
+  sc.nr_pageout += folio_nr_pages(k.mem, pfn);
   if (s.flags[i] & PG_writeback) return KEEP;
   s.flags[i] &= ~PG_reclaim;
   return s.flags[i] & PG_dirty || !folio_trylock(k, pfn) ? KEEP : CLEAN;
@@ -140,7 +150,7 @@ function __remove_mapping(k: Machine, pfn: number): boolean {
   if (cached) {
     const entry = swap_entry_of(k.mem, pfn);
     const nr = folio_nr_pages(k.mem, pfn);
-    __delete_from_swap_cache(k, pfn);
+    __delete_from_swap_cache(k, pfn, workingset_eviction(k, pfn));
     put_swap_folio(k, entry, nr);
     s.addRefs(i, -nr);
   } else {
@@ -217,8 +227,12 @@ export function shrink_folio_list(k: Machine, pfns: readonly number[], sc: scan_
       put_page(k, pfn);
       continue;
     }
-    if (sc.kept === undefined) folio_putback_lru(k, pfn);
-    else sc.kept.push(pfn);
+    if (sc.kept !== undefined) {
+      sc.kept.push(pfn);
+      continue;
+    }
+    if (s.flags[i]! & PG_active && folio_evictable(k.mem, pfn)) sc.nr_activated += folio_nr_pages(k.mem, pfn);
+    folio_putback_lru(k, pfn);
   }
   sc.nr_reclaimed += nr_reclaimed;
   return nr_reclaimed;
@@ -232,8 +246,7 @@ export function shrink_folio_list(k: Machine, pfns: readonly number[], sc: scan_
 export function reclaim_pages(k: Machine, pfns: readonly number[]): number {
   const noreclaim_flag = memalloc_noreclaim_save(k);
   for (const pfn of pfns) k.mem.section(pfn).flags[pfn & PFN_SECTION_MASK]! &= ~PG_active;
-  const gfp_mask = __GFP_IO | __GFP_FS;
-  const nr = shrink_folio_list(k, pfns, { gfp_mask, kswapd: false, nr_scanned: 0, nr_reclaimed: 0 });
+  const nr = shrink_folio_list(k, pfns, begin_scan(__GFP_IO | __GFP_FS, false));
   end_swap_writes(k);
   memalloc_noreclaim_restore(k, noreclaim_flag);
   return nr;
@@ -258,7 +271,7 @@ export function reclaim_clean_pages_from_list(k: Machine, z: zone, l: page_list)
   if (clean.length === 0) return 0;
   const noreclaim_flag = memalloc_noreclaim_save(k);
   const kept: number[] = [];
-  const nr = shrink_folio_list(k, clean, { gfp_mask: GFP_KERNEL, kswapd: false, kept, nr_scanned: 0, nr_reclaimed: 0 });
+  const nr = shrink_folio_list(k, clean, begin_scan(GFP_KERNEL, false, kept));
   memalloc_noreclaim_restore(k, noreclaim_flag);
   const node = k.nodes[z.node]!;
   __mod_node_page_state(node, NR_ISOLATED_FILE, -nr);

@@ -13,6 +13,7 @@ import { expect, FIXTURE, FIXTURE_VARIANT, TEST, TEST_F } from "../../harness/ks
 import { MADV_NOMOVABLE, MADV_POPULATE_READ, MADV_WILLNEED, MAP_SHARED } from "../../uapi/mman-common.js";
 import { swp_entry } from "../../include/linux/swapops.js";
 import { swap_state_of } from "../../include/linux/swap.js";
+import { xa_is_value } from "../../lib/xarray.js";
 import { advise, bytes, CMA_BOOT, landing, map, memfd, peek, places, type T, touch, UNKNOWN } from "./lib/memory.js";
 import { events } from "./lib/thp.js";
 import { atYield } from "./lib/tasks.js";
@@ -33,6 +34,7 @@ function cachePlaces(t: T): { cma: number; elsewhere: number } {
   const si = swap_state_of(t.k).swap_info[0]!;
   for (const space of si.spaces) {
     space.i_pages.forEach(0, si.max, (offset, pfn) => {
+      if (xa_is_value(pfn)) return;
       expect(t.k.mem.section(pfn).private_[pfn & PFN_SECTION_MASK]).to.equal(swp_entry(0, offset));
       found[get_pageblock_migratetype(t.k.mem, pfn) === MIGRATE_CMA ? "cma" : "elsewhere"]++;
     });
