@@ -32,6 +32,7 @@ import { Complaints, Ledger, type SectionLedger } from "./check/ledger.js";
 import { checkLru, checkZone } from "./check/lists.js";
 import { checkSwap } from "./check/swap.js";
 import { checkCommitted, checkLinks, checkMm, checkPageTables, liveMms, VmaSums } from "./check/vmas.js";
+import { checkShadowNodes } from "./check/workingset.js";
 import { do_exit } from "./exit.js";
 
 /** What the pages of a machine come to. */
@@ -78,7 +79,7 @@ function countCaches(k: Machine, ledger: Ledger, bad: Complaints): number {
     if (mapping.i_pages.size > 0) {
       mapping.i_pages.forEach(0, 0xffffffff, (index, entry) => {
         if (xa_is_value(entry)) {
-          if (non_swap_entry(xa_to_value(entry))) return;
+          if (mapping.host.shmem === null || non_swap_entry(xa_to_value(entry))) return;
           swapped++;
           ledger.swappedFiles.add(xa_to_value(entry));
           return;
@@ -184,6 +185,7 @@ function inspect(k: Machine, bad: Complaints): Census {
   });
   census.cached = countCaches(k, ledger, bad);
   bad.during("swap", () => checkSwap(k, ledger, bad));
+  bad.during("workingset", () => checkShadowNodes(k, bad));
   for (const pfn of radix_tree_node_cachep(k).slabs) ledger.ref(pfn);
   for (const { bitmap, base_pfn } of k.cmaAreas) {
     for (let at = bitmap.indexOf(1); at >= 0; at = bitmap.indexOf(1, at + 1)) ledger.ref(base_pfn + at);

@@ -30,9 +30,10 @@ export function xa_to_value(entry: number): number {
 const RUN_SHIFT = 9;
 const RUN = 1 << RUN_SHIFT;
 const RUN_MASK = RUN - 1;
-const CHUNK_SHIFT = 6;
+/** The logarithm of how many slots a node of the kernel's tree has. */
+export const XA_CHUNK_SHIFT = 6;
 
-const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
+const CHUNK_MASK = (1 << XA_CHUNK_SHIFT) - 1;
 
 /** 512 slots, with notes of the call that filled each. Until they are written out, those below `total` hold `first`, `first` + 1, … and the others nothing. */
 class run extends call_notes {
@@ -53,13 +54,13 @@ class run extends call_notes {
   }
 
   private entriesOf(chunk: number): number {
-    return Math.max(0, Math.min(this.total - (chunk << CHUNK_SHIFT), 1 << CHUNK_SHIFT));
+    return Math.max(0, Math.min(this.total - (chunk << XA_CHUNK_SHIFT), 1 << XA_CHUNK_SHIFT));
   }
 
   writeOut(): Uint32Array {
     if (this.slots !== null) return this.slots;
     const slots = new Uint32Array(RUN);
-    const counts = new Uint8Array(RUN >> CHUNK_SHIFT);
+    const counts = new Uint8Array(RUN >> XA_CHUNK_SHIFT);
     for (let slot = 0; slot < this.total; slot++) slots[slot] = this.first + slot;
     for (let chunk = 0; chunk < counts.length; chunk++) counts[chunk] = this.entriesOf(chunk);
     this.counts = counts;
@@ -153,7 +154,7 @@ export class xarray {
       const old = slots[slot]!;
       slots[slot] = value;
       if (old !== 0) return;
-      count = r.counts![slot >>> CHUNK_SHIFT]!++;
+      count = r.counts![slot >>> XA_CHUNK_SHIFT]!++;
     }
     r.total++;
     this.added(index, count);
@@ -190,7 +191,7 @@ export class xarray {
     let count = slot & CHUNK_MASK;
     if (r.slots !== null || slot !== r.total - 1) {
       r.writeOut()[slot] = 0;
-      count = --r.counts![slot >>> CHUNK_SHIFT]!;
+      count = --r.counts![slot >>> XA_CHUNK_SHIFT]!;
     }
     this.entries--;
     if (--r.total === 0) {
@@ -205,17 +206,17 @@ export class xarray {
   /** Stores one entry for 512 aligned indexes where none is: each index gives the page that stands there, `value` the first. */
   store_huge(index: number, value: number, call = -1): void {
     for (let n = 0; n < RUN; n++) this.store(index + n, value + n, call);
-    this.nodes -= RUN >> CHUNK_SHIFT;
+    this.nodes -= RUN >> XA_CHUNK_SHIFT;
   }
 
   /** Makes 512 entries of one: now they need nodes of their own. @kernel lib/xarray.c:xas_split */
   split_huge(): void {
-    this.nodes += RUN >> CHUNK_SHIFT;
+    this.nodes += RUN >> XA_CHUNK_SHIFT;
   }
 
   /** Removes the one entry for 512 aligned indexes. */
   erase_huge(index: number): void {
-    this.nodes += RUN >> CHUNK_SHIFT;
+    this.nodes += RUN >> XA_CHUNK_SHIFT;
     for (let n = RUN - 1; n >= 0; n--) this.erase(index + n);
   }
 
@@ -265,9 +266,9 @@ export class xarray {
     }
     if (count !== 0 || this.height === 0) return;
     this.nodes++;
-    let key = index >>> CHUNK_SHIFT;
+    let key = index >>> XA_CHUNK_SHIFT;
     for (let l = 1; l < this.height; l++) {
-      key >>>= CHUNK_SHIFT;
+      key >>>= XA_CHUNK_SHIFT;
       const children = this.level(l).get(key) ?? 0;
       this.level(l).set(key, children + 1);
       if (children !== 0) return;
@@ -277,7 +278,7 @@ export class xarray {
 
   /** Uncounts the nodes that became empty, and the levels that became needless. @kernel lib/xarray.c:xas_delete_node */
   private shrink(index: number, count: number): void {
-    let key = index >>> CHUNK_SHIFT;
+    let key = index >>> XA_CHUNK_SHIFT;
     let l = 0;
     while (count === 0) {
       this.nodes--;
@@ -286,7 +287,7 @@ export class xarray {
         this.limit = 1;
         return;
       }
-      key >>>= CHUNK_SHIFT;
+      key >>>= XA_CHUNK_SHIFT;
       count = this.level(l).get(key)! - 1;
       if (count === 0) this.level(l).delete(key);
       else this.level(l).set(key, count);

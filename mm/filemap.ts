@@ -49,6 +49,7 @@ import { radix_tree_node_alloc, radix_tree_node_free } from "./slub.js";
 import { set_compound_mapping } from "./rmap/compound.js";
 import { folio_add_lru, get_page, put_page } from "./swap.js";
 import { count_vm_event } from "./vmstat.js";
+import { workingset_refault, workingset_update_node } from "./workingset.js";
 
 /**
  * Takes the lock of a page, or of the huge page that it is part of, if it is free.
@@ -153,12 +154,13 @@ export function add_to_page_cache(
   return -ENOMEM;
 }
 
-/** Undoes {@link add_to_page_cache} for a page that the caller has a reference to. */
-function remove_from_page_cache(k: Machine, pfn: number, mapping: address_space): void {
+/** Undoes {@link add_to_page_cache} for a page that the caller has a reference to; leaves `shadow`, if any, of a small one. */
+function remove_from_page_cache(k: Machine, pfn: number, mapping: address_space, shadow = 0): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const nr = folio_nr_pages(k.mem, pfn);
-  if (nr === 1) mapping.i_pages.erase(s.index[i]!);
+  if (shadow !== 0) mapping.i_pages.store(s.index[i]!, shadow);
+  else if (nr === 1) mapping.i_pages.erase(s.index[i]!);
   else mapping.i_pages.erase_huge(s.index[i]!);
   mapping.nrpages -= nr;
   mod_file_pages(k, pfn, -nr);
@@ -170,9 +172,10 @@ function remove_from_page_cache(k: Machine, pfn: number, mapping: address_space)
 /**
  * Takes a locked, unmapped page, or a huge one by its head, out of its page cache and drops the cache's references.
  * @kernel mm/filemap.c:filemap_remove_folio
- * @fidelity mirrored (no shadow entries)
+ * @fidelity mirrored
+ * @param shadow what is left in its place, of a page of an ordinary file
  */
-export function filemap_remove_folio(k: Machine, pfn: number): void {
+export function filemap_remove_folio(k: Machine, pfn: number, shadow = 0): void {
   const s = k.mem.section(pfn);
   const i = pfn & PFN_SECTION_MASK;
   const mapping = page_owner_of(k.mem, pfn) as address_space;
@@ -181,8 +184,9 @@ export function filemap_remove_folio(k: Machine, pfn: number): void {
   const xa = mapping.i_pages;
   const before = xa.nodes;
   VM_BUG_ON(xa.load(s.index[i]!) !== pfn, "page is not at its place in the page cache");
-  remove_from_page_cache(k, pfn, mapping);
+  remove_from_page_cache(k, pfn, mapping, shadow);
   if (xa.nodes !== before) radix_tree_node_free(k, before - xa.nodes);
+  if (mapping.host.shmem === null) workingset_update_node(k, mapping, s.index[i]!);
   s.addRefs(i, 1);
   put_page(k, pfn);
 }
@@ -233,6 +237,22 @@ export function filemap_lock_entry(k: Machine, mapping: address_space, index: nu
   }
 }
 
+/**
+ * Puts a locked page into the cache of an ordinary file, and onto its way to the LRU lists. 0, -ENOMEM, -EEXIST.
+ * @kernel mm/filemap.c:filemap_add_folio
+ * @fidelity mirrored
+ */
+function filemap_add_folio(k: Machine, pfn: number, mapping: address_space, index: number): number {
+  const old = mapping.i_pages.load(index);
+  const shadow = xa_is_value(old) ? old : 0;
+  const error = add_to_page_cache(k, pfn, mapping, index, __GFP_DIRECT_RECLAIM, shadow);
+  if (error !== 0) return error;
+  workingset_update_node(k, mapping, index);
+  if (shadow !== 0) workingset_refault(k, pfn, shadow);
+  folio_add_lru(k, pfn);
+  return 0;
+}
+
 /** Pages of a file's size, the last part rounded up. */
 export function file_pages(mapping: address_space): number {
   return Math.ceil(mapping.host.i_size / PAGE_SIZE);
@@ -254,20 +274,19 @@ export function filemap_fault(k: Machine, vmf: vm_fault): vm_fault_t {
   if (index >= file_pages(mapping)) return VM_FAULT_SIGBUS;
   let pfn = mapping.i_pages.load(index);
   let ret = 0;
-  if (pfn === 0) {
+  if (pfn === 0 || xa_is_value(pfn)) {
     count_vm_event(k, PGMAJFAULT);
     ret = VM_FAULT_MAJOR;
     pfn = alloc_page(k, GFP_HIGHUSER_MOVABLE);
     if (pfn === 0) return VM_FAULT_OOM;
     const s = k.mem.section(pfn);
     s.flags[pfn & PFN_SECTION_MASK]! |= PG_locked;
-    const error = add_to_page_cache(k, pfn, mapping, index, __GFP_DIRECT_RECLAIM);
+    const error = filemap_add_folio(k, pfn, mapping, index);
     if (error !== 0) {
       folio_unlock(k, pfn);
       put_page(k, pfn);
       return error === -EEXIST ? ret | filemap_fault(k, vmf) : VM_FAULT_OOM;
     }
-    folio_add_lru(k, pfn);
     s.content[pfn & PFN_SECTION_MASK] = 0;
     s.flags[pfn & PFN_SECTION_MASK]! |= PG_uptodate;
     const dropped = maybe_unlock_mmap_for_io(vmf);

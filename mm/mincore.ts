@@ -31,7 +31,7 @@ function mincore_page(k: Machine, vma: vm_area_struct, addr: number): number {
   const index = linear_page_index(vma, addr);
   const pfn = index > XA_MAX_INDEX ? 0 : vma.vm_file.f_mapping.i_pages.load(index);
   if (pfn === 0) return 0;
-  if (xa_is_value(pfn)) return mincore_swap(k, xa_to_value(pfn));
+  if (xa_is_value(pfn)) return vma.vm_file.f_inode.shmem === null ? 0 : mincore_swap(k, xa_to_value(pfn));
   return page_test(k.mem, compound_head(k.mem, pfn), PG_uptodate) ? 1 : 0;
 }
 

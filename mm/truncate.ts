@@ -6,11 +6,12 @@ import { compound_head, folio_mapped, folio_nr_pages, PFN_SECTION_MASK } from ".
 import { PG_dirty, PG_locked } from "../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import type { Machine } from "../include/machine.js";
-import { xa_is_value } from "../lib/xarray.js";
+import { XA_MAX_INDEX, xa_is_value } from "../lib/xarray.js";
 import { filemap_remove_folio, folio_trylock, folio_unlock } from "./filemap.js";
 import { split_huge_page } from "./huge_memory/split.js";
 import { unmap_mapping_pages, unmap_mapping_range } from "./memory/zap.js";
 import { lru_add_drain, put_page, release_pages } from "./swap.js";
+import { clear_shadows } from "./workingset.js";
 
 /**
  * Unmaps a locked page, or a huge one by its head, from everywhere and takes it out of its cache.
@@ -107,6 +108,7 @@ export function truncate_unlocked(
  */
 export function truncate_inode_pages(k: Machine, mapping: address_space, lstart: number): void {
   truncate_unlocked(k, mapping, Math.ceil(lstart / PAGE_SIZE), 2 ** 32, () => false);
+  if (mapping.host.shmem === null) clear_shadows(k, mapping, Math.ceil(lstart / PAGE_SIZE), XA_MAX_INDEX);
   const pfn = mapping.i_pages.load(Math.floor(lstart / PAGE_SIZE));
   if (lstart % PAGE_SIZE === 0 || pfn === 0 || xa_is_value(pfn)) return;
   truncate_inode_partial_folio(k, mapping, pfn, lstart, Infinity);

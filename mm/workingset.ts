@@ -7,9 +7,11 @@
  * age. The kernel's has 56 of them, or 30 where a word has 32 bits, and counts in steps of 2^bucket_order pages, which is 1
  * on any machine that can be booted here.
  */
+import type { address_space } from "../include/linux/fs.js";
 import { page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import type { pglist_data } from "../include/linux/mmzone.js";
 import { PG_active, PG_swapbacked, PG_workingset } from "../include/linux/page-flags.js";
+import { subsys_state } from "../include/linux/subsys.js";
 import { get_nr_swap_pages } from "../include/linux/swap.js";
 import {
   NR_ACTIVE_ANON,
@@ -17,11 +19,14 @@ import {
   NR_INACTIVE_ANON,
   NR_INACTIVE_FILE,
   WORKINGSET_ACTIVATE_BASE,
+  WORKINGSET_NODERECLAIM,
+  WORKINGSET_NODES,
   WORKINGSET_REFAULT_BASE,
   WORKINGSET_RESTORE_BASE,
 } from "../include/linux/vmstat.js";
 import type { Machine } from "../include/machine.js";
-import { xa_mk_value, xa_to_value } from "../lib/xarray.js";
+import { XA_CHUNK_SHIFT, xa_is_value, xa_mk_value, xa_to_value, type xarray } from "../lib/xarray.js";
+import { radix_tree_node_free } from "./slub.js";
 import { lru_note_cost, nr_pages } from "./swap/lruvec.js";
 
 const WORKINGSET_SHIFT = 1;
@@ -99,4 +104,81 @@ export function workingset_refault(k: Machine, pfn: number, shadow: number): voi
   s.flags[i]! |= PG_workingset;
   lru_note_cost(k.nodes[page_zone(k.mem, pfn).node]!, file, nr);
   node.vm_stat[WORKINGSET_RESTORE_BASE + file]! += nr;
+}
+
+/** A node of a page cache's index, by its first index. */
+interface xa_node {
+  readonly mapping: address_space;
+  readonly first: number;
+}
+
+class shadow_state {
+  /** Index nodes of files' page caches that hold shadows alone; those that came to first. @kernel mm/workingset.c:shadow_nodes */
+  readonly shadow_nodes = new Map<string, xa_node>();
+}
+
+/** The index nodes that {@link workingset_update_node} keeps. */
+export function shadow_nodes(k: Machine): Map<string, xa_node> {
+  return subsys_state(k, "mm/workingset.c", () => new shadow_state()).shadow_nodes;
+}
+
+const CHUNK = 1 << XA_CHUNK_SHIFT;
+
+/** Does a node of an index hold shadows and nothing else? */
+export function only_shadows(xa: xarray, first: number): boolean {
+  if (xa.nodes === 0) return false;
+  let shadows = 0;
+  for (let index = first; index < first + CHUNK; index++) {
+    const entry = xa.load(index);
+    if (xa_is_value(entry)) shadows++;
+    else if (entry !== 0) return false;
+  }
+  return shadows > 0;
+}
+
+/**
+ * What stands at an index of a file's page cache has changed: notes whether its node holds shadows alone now.
+ * @kernel mm/workingset.c:workingset_update_node
+ * @fidelity simplified: all nodes count with the first node of memory
+ */
+export function workingset_update_node(k: Machine, mapping: address_space, index: number): void {
+  const nodes = shadow_nodes(k);
+  if (nodes.size === 0 && mapping.i_pages.size === mapping.nrpages) return;
+  const first = index - (index % CHUNK);
+  const key = `${mapping.owner_id}:${first}`;
+  const only = only_shadows(mapping.i_pages, first);
+  if (only === nodes.has(key)) return;
+  k.nodes[0]!.vm_stat[WORKINGSET_NODES]! += only ? 1 : -1;
+  if (only) nodes.set(key, { mapping, first });
+  else nodes.delete(key);
+}
+
+/** Takes shadows of [start, end] out of a file's page cache. */
+export function clear_shadows(k: Machine, mapping: address_space, start: number, end: number): void {
+  const xa = mapping.i_pages;
+  if (xa.size === mapping.nrpages) return;
+  const before = xa.nodes;
+  xa.forEach(start, end, (index, entry) => {
+    if (!xa_is_value(entry)) return;
+    xa.erase(index);
+    workingset_update_node(k, mapping, index);
+  });
+  if (xa.nodes < before) radix_tree_node_free(k, before - xa.nodes);
+}
+
+/** How many index nodes with shadows alone are more than pays. @kernel mm/workingset.c:count_shadow_nodes @fidelity mirrored (no memory control groups) */
+export function count_shadow_nodes(k: Machine): number {
+  const pages = k.nodes.reduce(
+    (n, { node_zones }) => n + node_zones.reduce((m, z) => m + (z?.present_pages ?? 0), 0),
+    0,
+  );
+  return Math.max(shadow_nodes(k).size - (pages >>> (XA_CHUNK_SHIFT - 3)), 0);
+}
+
+/** Empties the oldest of those nodes; how many. @kernel mm/workingset.c:scan_shadow_nodes, shadow_lru_isolate @fidelity mirrored */
+export function scan_shadow_nodes(k: Machine, nr_to_scan: number): number {
+  const oldest = [...shadow_nodes(k).values()].slice(0, nr_to_scan);
+  for (const { mapping, first } of oldest) clear_shadows(k, mapping, first, first + CHUNK - 1);
+  k.nodes[0]!.vm_stat[WORKINGSET_NODERECLAIM]! += oldest.length;
+  return oldest.length;
 }

@@ -56,10 +56,12 @@ export const NR_UNEVICTABLE = 4;
 export const NR_SLAB_RECLAIMABLE = 5;
 export const NR_ISOLATED_ANON = 7;
 export const NR_ISOLATED_FILE = 8;
+export const WORKINGSET_NODES = 9;
 /** First of two: of anonymous memory and shmem, and of files. */
 export const WORKINGSET_REFAULT_BASE = 10;
 export const WORKINGSET_ACTIVATE_BASE = 12;
 export const WORKINGSET_RESTORE_BASE = 14;
+export const WORKINGSET_NODERECLAIM = 16;
 export const NR_ANON_MAPPED = 17;
 export const NR_FILE_MAPPED = 18;
 export const NR_FILE_PAGES = 19;

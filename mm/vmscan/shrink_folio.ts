@@ -154,7 +154,7 @@ function __remove_mapping(k: Machine, pfn: number): boolean {
     put_swap_folio(k, entry, nr);
     s.addRefs(i, -nr);
   } else {
-    filemap_remove_folio(k, pfn);
+    filemap_remove_folio(k, pfn, s.flags[i]! & PG_swapbacked ? 0 : workingset_eviction(k, pfn));
   }
   return true;
 }

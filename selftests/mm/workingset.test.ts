@@ -6,11 +6,12 @@
 import { page_test } from "../../include/linux/mem_map.js";
 import { PG_active } from "../../include/linux/page-flags.js";
 import { expect, FIXTURE, TEST, TEST_F } from "../../harness/kselftest/index.js";
-import { MADV_DONTNEED, MADV_PAGEOUT, MADV_WILLNEED, MAP_SHARED } from "../../uapi/mman-common.js";
+import { MADV_DONTNEED, MADV_PAGEOUT, MADV_WILLNEED, MAP_SHARED, PROT_READ } from "../../uapi/mman-common.js";
 import { MPOL_BIND } from "../../uapi/mempolicy.js";
-import { advise, bytes, frameOf, map, memfd, peek, type T, touch } from "./lib/memory.js";
+import { advise, at, bytes, frameOf, map, memfd, peek, type T, touch } from "./lib/memory.js";
 import { bind, CMA_NODES, NODE_0, NODE_1, nodePlaces } from "./lib/numa.js";
-import { RAMDISK, swapTo } from "./lib/swap.js";
+import { incore, RAMDISK, swapTo } from "./lib/swap.js";
+import { openFile } from "./lib/tasks.js";
 import { HUGE, mapHuge, THP_BOOT } from "./lib/thp.js";
 
 /** Pages that are active besides: so many compete with what comes back. */
@@ -31,15 +32,14 @@ function read(t: T, page: number, pages: number): void {
   for (let n = page; n < page + pages; n++) peek(t, n);
 }
 
+/** A line of /proc/vmstat. */
+function vmstat(t: T, name: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(t.kernel.vmstat_show(t.k))?.[1]);
+}
+
 /** workingset_… of vmstat, of anonymous memory or of files: refault, activate, restore. */
 function refaults(t: T, kind: "anon" | "file" = "anon"): number[] {
-  const lines = new Map(
-    t.kernel
-      .vmstat_show(t.k)
-      .split("\n")
-      .map((line) => line.split(" ") as [string, string]),
-  );
-  return ["refault", "activate", "restore"].map((what) => Number(lines.get(`workingset_${what}_${kind}`)));
+  return ["refault", "activate", "restore"].map((what) => vmstat(t, `workingset_${what}_${kind}`));
 }
 
 /** What is mapped: `A` active, `i` inactive, `-` nothing. */
@@ -161,6 +161,82 @@ describe("workingset: back from swap", () => {
     t.k.config.page_cluster = 0;
     read(t, 0, 12);
     expect([standing(t, 0, 12), refaults(t)]).to.deep.equal(["iiiiAAAAAAAA", [12, 8, 0]]);
+  });
+});
+
+/** A mapping of an ordinary file; nothing is active. */
+const disk = FIXTURE<number>("file", {
+  boot: { memory: 4 << 20 },
+  setup(t) {
+    const fd = openFile(t, 24 << 10);
+    map(t, 0, 24 << 10, { flags: MAP_SHARED, fd, prot: PROT_READ });
+    return fd;
+  },
+});
+
+describe("workingset: back from a file", () => {
+  TEST_F(disk, "a page that is read again soon is active, and counts as one of a file", (t) => {
+    read(t, 0, 20);
+    expect(standing(t, 0, 20)).to.equal("i".repeat(20));
+    pageOut(t, 10, 10);
+    read(t, 10, 1);
+    expect(standing(t, 8, 4), "ten pages ago, and nothing is active").to.equal("iii-");
+    for (let n = 0; n < 2; n++) pageOut(t, 0, 10);
+    expect(refaults(t, "file")).to.deep.equal([1, 0, 0]);
+  });
+
+  TEST_F(disk, "anonymous memory competes with it while there is swap", (t) => {
+    swapTo(t, RAMDISK);
+    map(t, 1 << 16, 10);
+    touch(t, 1 << 16, 10);
+    read(t, 0, 10);
+    pageOut(t, 0, 10);
+    read(t, 0, 10);
+    expect(standing(t, 0, 10)).to.equal("A".repeat(10));
+    expect([refaults(t), refaults(t, "file")]).to.deep.equal([
+      [0, 0, 0],
+      [10, 10, 0],
+    ]);
+  });
+
+  TEST_F(disk, "mincore() does not take what stands in its place for a page", (t) => {
+    read(t, 0, 4);
+    pageOut(t, 1, 2);
+    expect(incore(t, 0, 5)).to.equal("10010");
+  });
+
+  TEST_F(disk, "it is forgotten when the file is cut off there, and with the file", (t) => {
+    swapTo(t, RAMDISK);
+    map(t, 1 << 16, 10);
+    touch(t, 1 << 16, 10);
+    read(t, 0, 80);
+    pageOut(t, 0, 80);
+    expect(vmstat(t, "workingset_nodes")).to.equal(2);
+    expect(t.sys.ftruncate(t.self, bytes(64))).to.equal(0);
+    expect(t.sys.ftruncate(t.self, bytes(24 << 10))).to.equal(0);
+    expect(vmstat(t, "workingset_nodes"), "one for each 64 pages").to.equal(1);
+    read(t, 60, 10);
+    expect(refaults(t, "file")[0], "pages 60 to 63").to.equal(4);
+    expect(vmstat(t, "workingset_nodes"), "pages are there too").to.equal(0);
+    pageOut(t, 60, 10);
+    expect(t.sys.munmap(at(0), bytes(24 << 10))).to.equal(0);
+    expect(t.sys.close(t.self)).to.equal(0);
+    expect(vmstat(t, "workingset_nodes")).to.equal(0);
+  });
+
+  //  1024 pages of memory: 128 nodes of an index pay, 384 are there. 128 are taken at a time, the oldest first.
+  TEST_F(disk, "index nodes that hold nothing else are taken back when memory runs low", (t) => {
+    for (let n = 0; n < 384; n++) read(t, 64 * n, 1);
+    pageOut(t, 0, 24 << 10);
+    expect(vmstat(t, "workingset_nodes")).to.equal(384);
+    map(t, 1 << 16, 900);
+    for (let n = 0; n < 900 && vmstat(t, "workingset_nodereclaim") === 0; n++) touch(t, (1 << 16) + n, 1);
+    const taken = vmstat(t, "workingset_nodereclaim");
+    expect(taken).to.be.above(0);
+    expect([taken % 128, vmstat(t, "workingset_nodes")]).to.deep.equal([0, 384 - taken]);
+    expect(t.sys.munmap(at(1 << 16), bytes(900))).to.equal(0);
+    for (const n of [0, taken - 1, taken, 383]) read(t, 64 * n, 1);
+    expect(refaults(t, "file")[0], "the first ones are not missed any more").to.equal(2);
   });
 });
 
