@@ -13,7 +13,7 @@ import type { Found, Run, Tally } from "../../harness/explore/types.js";
 import { at, bytes, World } from "../../harness/explore/world.js";
 import { loadVariant, type KernelModule } from "../../harness/variants/load.js";
 import { EINVAL } from "../../uapi/errno.js";
-import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../../uapi/mman-common.js";
+import { MADV_PAGEOUT, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../../uapi/mman-common.js";
 
 describe("explorer", () => {
   let base: KernelModule;
@@ -169,6 +169,38 @@ describe("explorer: states", () => {
       return state();
     });
     expect(new Set(seen).size).to.equal(seen.length);
+  });
+
+  it("differ by how old a node is, by what reclaim there has cost, and by how old it was when a page left", () => {
+    const lruvec = world.k.nodes[0]!.__lruvec;
+    const leave = (age: number): void => {
+      lruvec.nonresident_age = age;
+      world.kernel.add_swap_device(world.k, "/dev/ram0", { pages: 64, rotational: false, synchronous: true });
+      world.sys.swapon("/dev/ram0", 0);
+      world.sys.madvise(at(0), bytes(1), MADV_PAGEOUT);
+      lruvec.nonresident_age = 10;
+    };
+    const changes: (() => unknown)[] = [
+      () => undefined,
+      () => lruvec.nonresident_age++,
+      () => lruvec.anon_cost++,
+      () => lruvec.file_cost++,
+      () => lruvec.refaults[0]!++,
+      () => {
+        leave(0);
+      },
+      () => {
+        leave(1);
+      },
+    ];
+    const seen = changes.map((change) => {
+      world.restore();
+      change();
+      return state();
+    });
+    expect(new Set(seen).size).to.equal(changes.length);
+    world.restore();
+    expect(state(), "all put back").to.equal(seen[0]);
   });
 
   it("differ by a VMA that is new where one like it was", () => {
