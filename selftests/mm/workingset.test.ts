@@ -321,4 +321,29 @@ describe("workingset: reclaim", () => {
       },
     );
   }
+
+  for (const missed of [0, 8]) {
+    TEST(
+      `${missed} pages of a file that came back: the same of its active list`,
+      { boot: { memory: 4 << 20 } },
+      (t) => {
+        const o = { flags: MAP_SHARED, fd: openFile(t, 2000), prot: PROT_READ };
+        for (let n = 0; n < 2; n++) {
+          map(t, 0, 300, o);
+          read(t, 0, 300);
+          expect(t.sys.munmap(at(0), bytes(300)), "pages that were used twice are active").to.equal(0);
+        }
+        map(t, 0, 2000, o);
+        read(t, 300, 8);
+        pageOut(t, 300, missed);
+        read(t, 300, 8);
+        expect(refaults(t, "file")).to.deep.equal([missed, missed, 0]);
+        read(t, 308, 1600);
+        const { pgdeactivate, pageoutrun } = events(t, "pgdeactivate", "pageoutrun");
+        expect([pgdeactivate! > 0, pageoutrun! > 0]).to.deep.equal([missed > 0, true]);
+        read(t, 0, 300);
+        expect(refaults(t, "file")[0], "those that went").to.equal(missed + pgdeactivate!);
+      },
+    );
+  }
 });
