@@ -126,19 +126,17 @@ describe("workingset: back from swap", () => {
     expect([standing(t, 0, 4), refaults(t)]).to.deep.equal(["iiii", [0, 0, 0]]);
   });
 
-  TEST_F(
-    machine,
-    "MADV_WILLNEED brings back what left lately active; swapoff() does not, since only files compete",
-    (t) => {
-      map(t, 0, 8);
-      touch(t, 0, 8);
-      pageOut(t, 0, 8);
-      expect(advise(t, 0, 3, MADV_WILLNEED)).to.equal(0);
-      expect(refaults(t)).to.deep.equal([3, 3, 0]);
-      expect(t.sys.swapoff("/dev/ram0")).to.equal(0);
-      expect([standing(t, 0, 8), refaults(t)]).to.deep.equal(["AAAiiiii", [8, 3, 0]]);
-    },
-  );
+  TEST_F(machine, "MADV_WILLNEED counts what it brings back; so does swapoff(), for which only files compete", (t) => {
+    map(t, 1 << 16, 7, { flags: MAP_SHARED, fd: openFile(t, 7), prot: PROT_READ });
+    read(t, 1 << 16, 7);
+    map(t, 0, 8);
+    touch(t, 0, 8);
+    pageOut(t, 0, 8);
+    expect(advise(t, 0, 3, MADV_WILLNEED)).to.equal(0);
+    expect(refaults(t)).to.deep.equal([3, 3, 0]);
+    expect(t.sys.swapoff("/dev/ram0")).to.equal(0);
+    expect([standing(t, 0, 8), refaults(t)], "8 pages ago, then 7").to.deep.equal(["AAAiAAAA", [8, 7, 0]]);
+  });
 
   TEST_F(machine, "pages that are read ahead count as missed", (t) => {
     t.k.config.page_cluster = 2;
@@ -147,8 +145,7 @@ describe("workingset: back from swap", () => {
     touch(t, 0, 8);
     pageOut(t, 0, 8);
     read(t, 4, 1);
-    const once = refaults(t);
-    expect([once[0]! > 1, once[1]], "all active").to.deep.equal([true, once[0]]);
+    expect(refaults(t)[0]).to.be.above(1);
     read(t, 0, 8);
     expect(refaults(t)).to.deep.equal([8, 8, 0]);
   });
@@ -213,8 +210,7 @@ describe("workingset: back from a file", () => {
     read(t, 0, 80);
     pageOut(t, 0, 80);
     expect(vmstat(t, "workingset_nodes")).to.equal(2);
-    expect(t.sys.ftruncate(t.self, bytes(64))).to.equal(0);
-    expect(t.sys.ftruncate(t.self, bytes(24 << 10))).to.equal(0);
+    for (const pages of [64, 24 << 10]) expect(t.sys.ftruncate(t.self, bytes(pages))).to.equal(0);
     expect(vmstat(t, "workingset_nodes"), "one for each 64 pages").to.equal(1);
     read(t, 60, 10);
     expect(refaults(t, "file")[0], "pages 60 to 63").to.equal(4);
