@@ -91,6 +91,12 @@ describe("replay: bad input", () => {
     const path = join(projectRoot(), "fixtures", "placement", "p512-cma128.fresh.json");
     refuse("p.json", readFileSync(path, "utf8").slice(0, 5000), readRecording, "not JSON");
   });
+  it("a placement's run that has no size", () => {
+    const path = join(projectRoot(), "fixtures", "placement", "p512-cma128.fresh.json");
+    const whole = JSON.parse(readFileSync(path, "utf8")) as { boots: { runs: unknown[] }[] };
+    whole.boots[0]!.runs = [{ run: "run memfd fallocate then advice", steps: [], killed: true }];
+    refuse("p.json", JSON.stringify(whole), readRecording, ":1:", "boots.0.runs.0.pages", "no size");
+  });
   it("a strace line that is cut", () => {
     refuse("w.strace", "7  brk(NULL) = 0x1000\n7  mmap(NULL, 8192, PROT_READ", readStrace, ":2:", "cut");
     refuse("w.strace", "7  brk(NULL) = 0x1000\n7  mmap(NULL, 8192, PROT_READ\n", readStrace, ":2:", "cut");
