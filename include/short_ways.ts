@@ -22,6 +22,15 @@ export const PASSED_BY = {
     ],
     ...["mm/swap", "mm/util", "mm/vmstat"],
   ],
+  /** mm/migrate/ahead.ts: pages that a long-term pin moves. */
+  migrate: [
+    ...["mm/migrate", "mm/mlock", "mm/page_alloc", "mm/page_vma_mapped", "mm/pgtable", "mm/rmap", "mm/swap"],
+    "mm/vmstat",
+  ],
+  /** isolateRun of mm/swap/lruvec.ts: neighbours on an LRU list that a long-term pin takes off it. */
+  isolate: ["mm/gup", "mm/swap", "mm/vmstat"],
+  /** freeRun of mm/page_alloc/free.ts: neighbours on a per-CPU list that go back to the buddy lists. */
+  free: ["mm/page_alloc"],
 } satisfies Readonly<Record<string, readonly string[]>>;
 
 /** What everything is made of. */

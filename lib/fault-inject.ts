@@ -70,10 +70,10 @@ export class FaultAttr {
   }
 }
 
-/** Is this page allocation one of those that injection is about? */
+/** May this page allocation fail by injection, as the knobs stand? */
 export function mayFailAllocPage(k: Machine, gfp_mask: number, order: number): boolean {
   const attr = k.fail_page_alloc;
-  if (order < attr.min_order) return false;
+  if (order < attr.min_order || (attr.probability === 0 && k.current.fail_nth === 0)) return false;
   if (gfp_mask & __GFP_NOFAIL) return false;
   if (attr.ignore_gfp_highmem && gfp_mask & __GFP_HIGHMEM) return false;
   return !(attr.ignore_gfp_wait && gfp_mask & __GFP_DIRECT_RECLAIM);

@@ -104,6 +104,27 @@ export function list_add_all(m: mem_map, l: page_list, pages: Uint32Array, at: n
   l.nr += n;
 }
 
+/**
+ * Takes `n` pages off a list, on which they follow one another from `first` to `last`; their own links stay as they are.
+ * Returns the page behind them.
+ */
+export function list_cut(m: mem_map, l: page_list, first: number, last: number, n: number): number {
+  const prev = list_prev(m, first);
+  const next = list_next(m, last);
+  if (prev === NULL_PFN) l.head = next;
+  else set_next(m, prev, next);
+  if (next === NULL_PFN) l.tail = prev;
+  else set_prev(m, next, prev);
+  l.nr -= n;
+  return next;
+}
+
+/** Takes `n` pages of one section off their list, on which they follow one another backwards: `pfn` is the last. */
+export function list_del_run(m: mem_map, l: page_list, pfn: number, n: number): void {
+  list_cut(m, l, pfn + n - 1, pfn, n);
+  m.section(pfn).unlinkRun(pfn & PFN_SECTION_MASK, n);
+}
+
 /** Moves a page from one list to the head of another (or of the same). */
 export function list_move(m: mem_map, from: page_list, to: page_list, pfn: number): void {
   list_bulk_move(m, from, to, pfn, pfn, 1);
@@ -121,13 +142,7 @@ export function list_bulk_move(
   last: number,
   n: number,
 ): void {
-  const prev = list_prev(m, first);
-  const next = list_next(m, last);
-  if (prev === NULL_PFN) from.head = next;
-  else set_next(m, prev, next);
-  if (next === NULL_PFN) from.tail = prev;
-  else set_prev(m, next, prev);
-  from.nr -= n;
+  list_cut(m, from, first, last, n);
   const head = to.head;
   set_prev(m, first, NULL_PFN);
   set_next(m, last, head);

@@ -12,7 +12,7 @@ import {
   type new_page_t,
 } from "../include/linux/migrate.js";
 import { MR_LONGTERM_PIN, MR_NUMA_MISPLACED, migrate_reason_names } from "../include/linux/migrate_mode.js";
-import { NULL_PFN, ZONE_MOVABLE, page_list } from "../include/linux/mmzone.js";
+import { NULL_PFN, ZONE_MOVABLE, page_list, type zone } from "../include/linux/mmzone.js";
 import { PG_head } from "../include/linux/page-flags.js";
 import { pin_failed, pin_report_of, type pin_failure_reason } from "../include/linux/pin_report.js";
 import {
@@ -25,6 +25,7 @@ import {
 import type { Machine } from "../include/machine.js";
 import { list_add_tail, list_del, list_empty, list_first, list_move_tail, list_next } from "../lib/pagelist.js";
 import { EAGAIN, ENOMEM, ENOSYS } from "../uapi/errno.js";
+import { mayMoveAhead, moveAhead } from "./migrate/ahead.js";
 import { migrate_control } from "./migrate/attempt.js";
 import { try_split_thp } from "./migrate/thp.js";
 import { unmap_and_move } from "./migrate/move.js";
@@ -62,10 +63,15 @@ export function alloc_migration_target(k: Machine, page: number, mtc: migration_
   const zone = page_zone(k.mem, page);
   const nid = mtc.nid < 0 ? zone.node : mtc.nid;
   const order = compound_order(k.mem, page);
-  let gfp_mask = mtc.gfp_mask;
+  return __alloc_pages(k, target_gfp(mtc, order, zone), order, nid, mtc.nmask);
+}
+
+/** What a target of this order for a page of this zone is asked for with. */
+function target_gfp(mtc: migration_target_control, order: number, zone: zone): number {
+  let { gfp_mask } = mtc;
   if (order > 0) gfp_mask = (gfp_mask & ~__GFP_RECLAIM) | GFP_TRANSHUGE;
   if (zone.idx === ZONE_MOVABLE) gfp_mask |= __GFP_HIGHMEM;
-  return __alloc_pages(k, gfp_mask | __GFP_COMP, order, nid, mtc.nmask);
+  return gfp_mask | __GFP_COMP;
 }
 
 /** What one call of migrate_pages() counts. */
@@ -195,12 +201,23 @@ function migrate_pages_result<T>(
   return 0;
 }
 
+/** Goes on by the short way, as far as that goes, behind a page that has been moved; returns the next page. */
+function goAhead<T>(c: migrate_control<T>, st: migrate_pages_stats, from: page_list, page: number): number {
+  const { nr } = from;
+  const zone = page_zone(c.k.mem, page);
+  page = moveAhead(c, from, page, target_gfp(c.priv as migration_target_control, 0, zone));
+  st.nr_succeeded += nr - from.nr;
+  if (st.pass > 0) pin_report_of(c.k).retried += nr - from.nr;
+  return page;
+}
+
 /**
  * Up to ten passes over the list; each takes on what the one before had to leave.
  * @returns the -errno that the call ends with, or 0
  */
 function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from: page_list): number {
   const { k } = c;
+  const ahead = mayMoveAhead(c) && (c.get_new_page as unknown) === alloc_migration_target;
   for (st.pass = 0; st.pass < NR_MIGRATE_PASSES && (st.retry !== 0 || st.thp_retry !== 0); st.pass++) {
     st.retry = 0;
     st.thp_retry = 0;
@@ -224,6 +241,7 @@ function migrate_passes<T>(c: migrate_control<T>, st: migrate_pages_stats, from:
         });
       const end = migrate_pages_result(c, st, from, page, rc, is_thp, nr_subpages);
       if (end !== 0) return end;
+      if (ahead && rc === MIGRATEPAGE_SUCCESS && page2 !== NULL_PFN) page2 = goAhead(c, st, from, page2);
     }
   }
   return 0;

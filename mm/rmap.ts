@@ -351,7 +351,7 @@ function steady<T>(set: ReadonlySet<T>): readonly T[] {
 }
 
 /** The only member of a set. */
-function only<T>(set: ReadonlySet<T>): T {
+export function only<T>(set: ReadonlySet<T>): T {
   return set.values().next().value!;
 }
 

@@ -411,7 +411,7 @@ export function lru_add_drain(k: Machine): void {
   mlock_page_drain_local(k);
 }
 
-function cpu_needs_drain(k: Machine, cpu: number): boolean {
+export function cpu_needs_drain(k: Machine, cpu: number): boolean {
   const b = k.fbatches[cpu]!;
   return (
     b.lru_add.length +

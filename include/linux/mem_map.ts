@@ -148,6 +148,15 @@ export class mem_section {
     }
   }
 
+  /** Leaves `n` pages without links. */
+  unlinkRun(i: number, n: number): void {
+    const { next, prev } = this;
+    for (let at = i; at < i + n; at++) {
+      next[at] = 0;
+      prev[at] = 0;
+    }
+  }
+
   private farLinks(): Int32Array {
     return (this.far ??= new Int32Array(2 * this.flags.length));
   }

@@ -16,6 +16,7 @@ import { MIGRATE_CMA, MIGRATE_ISOLATE, ZONE_MOVABLE, page_list, pageblock_order 
 import { PG_lru, PG_swapbacked, PG_tail } from "../../include/linux/page-flags.js";
 import { pin_failed, pin_report_of, type pin_failure_reason, type pin_report } from "../../include/linux/pin_report.js";
 import { memalloc_pin_restore, memalloc_pin_save } from "../../include/linux/sched/mm.js";
+import { mayTake } from "../../include/short_ways.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_empty } from "../../lib/pagelist.js";
@@ -23,10 +24,13 @@ import { EAGAIN, EINTR, EINVAL, ENOMEM } from "../../uapi/errno.js";
 import { alloc_migration_target, migrate_pages, putback_movable_pages } from "../migrate.js";
 import { vma_lookup } from "../mmap.js";
 import { folio_isolate_lru, lru_add_drain_all } from "../swap.js";
+import { isolateRun } from "../swap/lruvec.js";
 import { __mod_node_page_state } from "../vmstat.js";
 import { __get_user_pages_locked, check_vma_flags } from "./faultin.js";
 import type { page_array } from "./follow.js";
 import { unpin_user_pages } from "./unpin.js";
+
+const TAKEN = mayTake("isolate");
 
 /** Rounds after which the loop, which has no cap in the kernel, is held to be one that will never end. */
 const SOFT_LOCKUP_ROUNDS = 1_000_000;
@@ -66,6 +70,7 @@ function collect_longterm_unpinnable_pages(
   report: pin_report,
 ): number {
   const m = k.mem;
+  const runs = TAKEN && k.shortWays;
   let collected = 0;
   let drain_allow = true;
   let prev_folio = 0;
@@ -90,6 +95,13 @@ function collect_longterm_unpinnable_pages(
       lru_add_drain_all(k);
       drain_allow = false;
       report.drained++;
+    }
+    const run = runs && !k.fail_migrate.active ? isolateRun(k, pages, j, off + nr_pages, movable_page_list) : 0;
+    if (run > 0) {
+      collected += run - 1;
+      j += run - 1;
+      prev_folio = pages[j]!;
+      continue;
     }
     if (!folio_isolate_lru(k, pfn)) {
       report.not_isolated = pfn;

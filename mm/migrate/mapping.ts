@@ -33,7 +33,7 @@ import { __mod_node_page_state } from "../vmstat.js";
 import type { migrate_control } from "./attempt.js";
 
 /** Flags that go over to the new page as they are. */
-const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_reclaim;
+export const CARRIED = PG_error | PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_reclaim;
 
 /** References that an unmapped page has when only its cache and the migration hold it. @kernel mm/migrate.c:folio_expected_refs */
 function folio_expected_refs(mapping: address_space | null, flags: number, nr: number): number {

@@ -27,7 +27,7 @@ import { pte_index, pte_offset, vm_page_prot } from "../pgtable.js";
 import { page_add_anon_rmap, page_add_file_rmap, rmap_walk } from "../rmap.js";
 
 /** Entry flags for the page now, from those of the migration entry. */
-function restored_pte(vma: vm_area_struct, entry: number, dirty: boolean): number {
+export function restored_pte(vma: vm_area_struct, entry: number, dirty: boolean): number {
   let pte = vm_page_prot(vma) & (_PAGE_PRESENT | _PAGE_PROTNONE);
   pte |= entry & _PAGE_ACCESSED;
   if (dirty) pte |= entry & _PAGE_DIRTY;

@@ -7,6 +7,7 @@ import {
   compound_mapcount,
   compound_pincount,
   page_zone,
+  type mem_map,
 } from "../../include/linux/mem_map.js";
 import {
   MIGRATE_ISOLATE,
@@ -16,7 +17,9 @@ import {
   NULL_PFN,
   PAGE_ALLOC_COSTLY_ORDER,
   ZONE_RECLAIM_ACTIVE,
+  pageblock_nr_pages,
   pageblock_order,
+  type page_list,
   type per_cpu_pages,
   type zone,
 } from "../../include/linux/mmzone.js";
@@ -28,11 +31,14 @@ import {
   PG_pcp,
   PG_tail,
 } from "../../include/linux/page-flags.js";
+import { mayTake } from "../../include/short_ways.js";
 import { NR_MLOCK, PGFREE, UNEVICTABLE_PGCLEARED } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { list_add, list_del } from "../../lib/pagelist.js";
+import { list_add, list_del, list_del_run } from "../../lib/pagelist.js";
 import { FPI_NONE, __free_one_page } from "./freelist.js";
 import { order_to_pindex, pcp_allowed_order, pindex_to_order } from "./rmqueue.js";
+
+const TAKEN = mayTake("free");
 
 /** CONFIG_PCP_BATCH_SCALE_MAX of the stable branch. */
 const PCP_BATCH_SCALE_MAX = 5;
@@ -108,6 +114,34 @@ export function free_pages_prepare(k: Machine, pfn: number, order: number): void
   s.setPrivate(i, 0);
 }
 
+/** How many pages at the tail of a per-CPU list, up to `most`, one pageblock has one behind the other, the tail first. */
+function runAtTail(m: mem_map, tail: number, most: number): number {
+  const s = m.sections[tail >>> PFN_SECTION_SHIFT]!;
+  const i = tail & PFN_SECTION_MASK;
+  const end = Math.min(most, pageblock_nr_pages - (tail & (pageblock_nr_pages - 1)));
+  let n = 1;
+  while (n < end && s.prevOf(i + n - 1, tail + n - 1) === tail + n && s.index[i + n] === s.index[i]) n++;
+  return n;
+}
+
+/**
+ * Takes such a run off its list, and does what {@link __free_one_page} does to one page after the other. Of an aligned block of
+ * them each merges with those before it and with nothing else until the block is whole, so it is given back whole.
+ */
+function freeRun(m: mem_map, list: page_list, pfn: number, n: number, z: zone): void {
+  const s = m.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  const mt = s.index[i]!;
+  list_del_run(m, list, pfn, n);
+  for (let at = i; at < i + n; at++) s.flags[at]! &= ~PG_pcp;
+  for (const end = pfn + n; pfn < end;) {
+    const fits = 31 - Math.clz32(end - pfn);
+    const order = pfn & ((1 << fits) - 1) ? 31 - Math.clz32(pfn & -pfn) : fits;
+    __free_one_page(m, pfn, z, order, mt, FPI_NONE);
+    pfn += 1 << order;
+  }
+}
+
 /**
  * Gives `count` pages of a CPU's lists back to the buddy lists, list by list in turn from `pindex` on.
  * @kernel mm/page_alloc.c:free_pcppages_bulk
@@ -120,6 +154,7 @@ export function free_pcppages_bulk(k: Machine, z: zone, count: number, pcp: per_
   count = Math.min(pcp.count, count);
   pindex = pindex - 1;
   const isolated_pageblocks = z.nr_isolate_pageblock !== 0;
+  const runs = TAKEN && k.shortWays && !isolated_pageblocks;
   while (count > 0) {
     let list;
     for (;;) {
@@ -132,12 +167,17 @@ export function free_pcppages_bulk(k: Machine, z: zone, count: number, pcp: per_
     const order = pindex_to_order(pindex);
     do {
       const pfn = list.tail;
+      const n = runs && order === 0 ? runAtTail(m, pfn, count) : 1;
+      count -= n << order;
+      pcp.count -= n << order;
+      if (n > 1) {
+        freeRun(m, list, pfn, n, z);
+        continue;
+      }
       const s = m.sections[pfn >>> PFN_SECTION_SHIFT]!;
       const i = pfn & PFN_SECTION_MASK;
       list_del(m, list, pfn);
       s.flags[i]! &= ~PG_pcp;
-      count -= 1 << order;
-      pcp.count -= 1 << order;
       const mt = isolated_pageblocks ? m.pageblock_flags[pfn >>> pageblock_order]! : s.index[i]!;
       __free_one_page(m, pfn, z, order, mt, FPI_NONE);
     } while (count > 0 && list.head !== NULL_PFN);
@@ -155,7 +195,8 @@ function nr_pcp_free(pcp: per_cpu_pages, high: number, batch: number, free_high:
   return batch <= min_nr_free ? min_nr_free : Math.min(batch, max_nr_free);
 }
 
-function nr_pcp_high(pcp: per_cpu_pages, z: zone, free_high: boolean): number {
+/** How many pages a CPU's lists may have. @kernel mm/page_alloc.c:nr_pcp_high @fidelity mirrored */
+export function nr_pcp_high(pcp: per_cpu_pages, z: zone, free_high: boolean): number {
   const high = pcp.high;
   if (high === 0 || free_high) return 0;
   return z.flags & ZONE_RECLAIM_ACTIVE ? Math.min(pcp.batch << 2, high) : high;

@@ -7,16 +7,26 @@ import {
   LRU_INACTIVE_ANON,
   LRU_UNEVICTABLE,
   NULL_PFN,
+  pageblock_nr_pages,
   pageblock_order,
+  type page_list,
   type pglist_data,
   type zone,
 } from "../../include/linux/mmzone.js";
-import { PG_active, PG_head, PG_lru, PG_swapbacked, PG_unevictable } from "../../include/linux/page-flags.js";
-import { NR_ZONE_INACTIVE_ANON, PGACTIVATE } from "../../include/linux/vmstat.js";
-import { list_add, list_add_all, list_add_tail, list_bulk_move, list_del } from "../../lib/pagelist.js";
+import { PG_active, PG_head, PG_lru, PG_swapbacked, PG_tail, PG_unevictable } from "../../include/linux/page-flags.js";
+import { NR_ISOLATED_ANON, NR_ISOLATED_FILE, NR_ZONE_INACTIVE_ANON, PGACTIVATE } from "../../include/linux/vmstat.js";
+import {
+  list_add,
+  list_add_all,
+  list_add_run_tail,
+  list_add_tail,
+  list_bulk_move,
+  list_del,
+  list_del_run,
+} from "../../lib/pagelist.js";
 
 /** Flags that decide whether pages can change LRU lists together. */
-const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head;
+const LRU_KIND = PG_lru | PG_active | PG_unevictable | PG_swapbacked | PG_head | PG_tail;
 
 /** Which list a page belongs on, by its flags. @kernel include/linux/mm_inline.h:folio_lru_list */
 export function lru_list(flags: number): number {
@@ -138,4 +148,40 @@ export function activate_run(k: Machine, batch: readonly number[]): void {
     s.flags[i]! |= PG_active;
     s.addRefs(i, -1);
   }
+}
+
+/**
+ * The short way of neighbours that are to leave their LRU list: isolates, as folio_isolate_lru does, as many of pages
+ * [from, to) as are one behind the other in memory, and in the other direction on the list, as pages are that were faulted in
+ * one after the other; puts them at the tail of `list`.
+ * @param pages page frames
+ * @returns how many; 0 where the first two are not such pages
+ */
+export function isolateRun(k: Machine, pages: ArrayLike<number>, from: number, to: number, list: page_list): number {
+  const m = k.mem;
+  const first = pages[from]!;
+  const s = m.section(first);
+  const at = first & PFN_SECTION_MASK;
+  const kind = s.flags[at]! & LRU_KIND;
+  if ((kind & ~(PG_active | PG_swapbacked)) !== PG_lru) return 0;
+  const end = Math.min(to - from, pageblock_nr_pages - (first & (pageblock_nr_pages - 1)));
+  let n = 1;
+  for (; n < end && pages[from + n] === first + n; n++) {
+    const i = at + n;
+    if (s.nextOf(i, first + n) !== first + n - 1 || (s.flags[i]! & LRU_KIND) !== kind || s.refcount[i] === 0) break;
+  }
+  if (n === 1 || s.refcount[at] === 0) return 0;
+  for (let i = at; i < at + n; i++) {
+    s.flags[i]! &= ~PG_lru;
+    s.addRefs(i, 1);
+  }
+  const lru = lru_list(kind);
+  const z = page_zone(m, first);
+  const node = k.nodes[z.node]!;
+  list_del_run(m, node.__lruvec.lists[lru]!, first, n);
+  list_add_run_tail(m, list, first, n, 1);
+  node.vm_stat[lru]! -= n;
+  z.vm_stat[NR_ZONE_INACTIVE_ANON + lru]! -= n;
+  node.vm_stat[kind & PG_swapbacked ? NR_ISOLATED_ANON : NR_ISOLATED_FILE]! += n;
+  return n;
 }

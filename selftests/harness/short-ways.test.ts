@@ -15,7 +15,18 @@ import type { Syscalls } from "../../harness/kselftest/index.js";
 import type { Machine } from "../../include/machine.js";
 import { EVERYWHERE, PASSED_BY } from "../../include/short_ways.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
+import { PIN_LONGTERM_BENCHMARK } from "../../uapi/gup_test.js";
+import { MPOL_MF_MOVE } from "../../uapi/mempolicy.js";
 import * as mman from "../../uapi/mman-common.js";
+import {
+  VFIO_DMA_MAP_ARGSZ,
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_ARGSZ,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_IOMMU_UNMAP_DMA,
+  type vfio_iommu_type1_dma_map,
+} from "../../uapi/vfio.js";
 import { differences } from "../mm/lib/both_ways.js";
 
 const RW = mman.PROT_READ | mman.PROT_WRITE;
@@ -23,10 +34,13 @@ const PRIVATE = mman.MAP_FIXED | mman.MAP_PRIVATE;
 const SHARED = mman.MAP_FIXED | mman.MAP_SHARED;
 const ANON = PRIVATE | mman.MAP_ANONYMOUS;
 const WINDOW = 0x10000000;
+/** Descriptors: the memfd's is 0. */
+const CONTAINER = 1;
+const GUP_TEST = 2;
 /** A table and a half of pages. */
 const USED = 768;
 
-type Call = (sys: Syscalls, k: Machine) => void;
+type Call = (sys: Syscalls, k: Machine, kernel: KernelModule) => unknown;
 
 /** A range of the window, mostly of many pages. */
 const range = fc
@@ -44,13 +58,21 @@ const mapping = fc.oneof(
   fc.tuple(fc.constantFrom(SHARED, SHARED, SHARED | mman.MAP_LOCKED, PRIVATE), fc.constant(0), fc.nat(64)),
 );
 
-function made<T>(from: fc.Arbitrary<T>, call: (value: T, sys: Syscalls, k: Machine) => unknown): fc.Arbitrary<Call> {
+function made<T>(
+  from: fc.Arbitrary<T>,
+  call: (value: T, sys: Syscalls, k: Machine, kernel: KernelModule) => unknown,
+): fc.Arbitrary<Call> {
   const text = String(call).replace(/\s+/g, " ");
   return from.map((value) => {
-    const run: Call = (sys, k) => void call(value, sys, k);
+    const run: Call = (sys, k, kernel) => call(value, sys, k, kernel);
     return Object.assign(run, { [fc.toStringMethod]: () => `${text} of ${JSON.stringify(value)}` });
   });
 }
+
+const dmaMap = (vaddr: number, size: number): vfio_iommu_type1_dma_map => {
+  const flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+  return { argsz: VFIO_DMA_MAP_ARGSZ, flags, vaddr, iova: vaddr - WINDOW, size };
+};
 
 const calls = fc.oneof(
   { weight: 8, arbitrary: made(range, ([at, len], sys) => sys.madvise(at, len, mman.MADV_POPULATE_WRITE)) },
@@ -66,24 +88,49 @@ const calls = fc.oneof(
   made(range, ([at], sys) => sys.pwrite(0, 1, at - WINDOW)),
   made(fc.nat(USED), (pages, sys) => sys.ftruncate(0, pages * PAGE_SIZE)),
   made(fc.constant(0), (_none, sys) => sys.fork()),
+  made(fc.nat(), (nth, _sys, k) => (k.current = [...k.tasks.values()][nth % k.tasks.size]!)),
   made(fc.nat(), (cpu, _sys, k) => (k.cpu = cpu % k.nr_cpus)),
+  { weight: 5, arbitrary: made(range, ([at, len], sys) => sys.ioctl(CONTAINER, VFIO_IOMMU_MAP_DMA, dmaMap(at, len))) },
+  made(range, ([at, len], sys) =>
+    sys.ioctl(CONTAINER, VFIO_IOMMU_UNMAP_DMA, { argsz: VFIO_DMA_UNMAP_ARGSZ, flags: 0, iova: at - WINDOW, size: len }),
+  ),
+  made(fc.tuple(range, fc.integer({ min: 1, max: 600 })), ([[addr, size], nr_pages_per_call], sys) =>
+    sys.ioctl(GUP_TEST, PIN_LONGTERM_BENCHMARK, { addr, size, nr_pages_per_call, gup_flags: 1, test_flags: 0 }),
+  ),
+  made(fc.tuple(range, fc.nat(1)), ([[at, len], node], sys) => {
+    const pages = Array.from({ length: len / PAGE_SIZE }, (_none, n) => at + n * PAGE_SIZE);
+    sys.move_pages(0, pages.length, pages, new Array<number>(pages.length).fill(node), [], MPOL_MF_MOVE);
+  }),
+  made(fc.nat(1), (node, sys) => sys.migrate_pages(0, 3, 1n << BigInt(node), 2n >> BigInt(node))),
+  made(fc.constant(0), (_none, _sys, k, kernel) => kernel.sysctl_compaction_handler(k)),
+  made(fc.nat(60), (nth, _sys, k) => k.fail_migrate.add({ nth, kind: "reference", attempts: 2 }).arm(k)),
 );
+
+/** Most programs begin with memory that is there. */
+const beginning = made(fc.constantFrom(ANON, SHARED, PRIVATE, 0), (flags, sys) => {
+  sys.mmap(WINDOW, USED * PAGE_SIZE, RW, flags, flags === ANON ? -1 : 0, 0);
+  sys.madvise(WINDOW, USED * PAGE_SIZE, mman.MADV_POPULATE_WRITE);
+});
 
 const machines = fc.constantFrom(
   { memory: 2 ** 24 },
   { memory: 2 ** 26, cma: 2 ** 25, cpus: 4 },
+  { memory: 2 ** 27, cma: 80 * 2 ** 20, cpus: 4 },
+  { memory: 2 ** 27, movablecore: 2 ** 26, cpus: 8 },
   { memory: 2 ** 23, cpus: 4 },
   { memory: 2 ** 26, nodes: 2, cpus: 4 },
   { memory: 2 ** 26, config: { shmem_enabled: "within_size", thp_enabled: "madvise" } },
 );
 
-/** Plays a program on a machine with a memfd as file 0. */
+/** Plays a program on a machine with a memfd as file 0, and what pins. */
 function play(kernel: KernelModule, boot: Parameters<KernelModule["boot"]>[0], program: readonly Call[]): Machine {
   const k = kernel.boot({ cpus: 1, ...boot });
   const sys = kernel.syscalls(k);
   sys.memfd_create("guest", 0);
   sys.ftruncate(0, USED * PAGE_SIZE);
-  for (const call of program) call(sys, k);
+  sys.open("/dev/vfio/vfio", 2);
+  sys.open("/sys/kernel/debug/gup_test", 2);
+  for (const call of program) call(sys, k, kernel);
   return k;
 }
 
@@ -123,6 +170,18 @@ interface Way {
   readonly call: Call;
 }
 
+/** Maps the memfd, or anonymous memory, and writes to its pages in some order. */
+const guest = (at: number, flags: number, order: (page: number) => number): readonly Call[] => [
+  (sys) => sys.mmap(at, PINNED * PAGE_SIZE, RW, flags, flags & mman.MAP_ANONYMOUS ? -1 : 0, 0),
+  (sys) => {
+    for (let page = 0; page < PINNED; page++) sys.store(at + order(page) * PAGE_SIZE, 1);
+  },
+];
+
+/** Fewer pages than a per-CPU list keeps. */
+const PINNED = 30;
+const pin: Call = (sys) => sys.ioctl(CONTAINER, VFIO_IOMMU_MAP_DMA, dmaMap(WINDOW, PINNED * PAGE_SIZE));
+
 const populate: Call = (sys) => sys.madvise(WINDOW, 2 ** 21, mman.MADV_POPULATE_WRITE);
 
 const WAYS: readonly Way[] = [
@@ -140,6 +199,29 @@ const WAYS: readonly Way[] = [
     setup: [(sys) => sys.mmap(WINDOW, 2 ** 21, RW, SHARED, 0, 0)],
     call: populate,
   },
+  {
+    name: "neighbours on the LRU, mapped by two, that a pin isolates",
+    way: "isolate",
+    taken: "mm/swap/lruvec.ts:isolateRun",
+    setup: [...guest(WINDOW, SHARED, (page) => page), ...guest(2 * WINDOW, SHARED, (page) => page)],
+    call: pin,
+  },
+  ...[SHARED, ANON].map((flags): Way => {
+    return {
+      name: `pages ${flags === ANON ? "of anonymous memory" : "of a memfd"}, no neighbours, that a pin moves`,
+      way: "migrate",
+      taken: "mm/migrate/ahead.ts:moveRun",
+      setup: guest(WINDOW, flags, (page) => page ^ 1),
+      call: pin,
+    };
+  }),
+  {
+    name: "memory that is unmapped, and goes back to the buddy lists",
+    way: "free",
+    taken: "mm/page_alloc/free.ts:freeRun",
+    setup: [(sys) => sys.mmap(WINDOW, 2 ** 21, RW, ANON, -1, 0), populate],
+    call: (sys) => sys.munmap(WINDOW, 2 ** 21),
+  },
 ];
 
 describe("short ways", () => {
@@ -151,9 +233,10 @@ describe("short ways", () => {
   });
 
   it("come to the same in random programs", () => {
-    const programs = fc.array(calls, { minLength: 4, maxLength: 16 });
+    const programs = fc.tuple(beginning, fc.array(calls, { minLength: 4, maxLength: 16 }));
     fc.assert(
-      fc.property(machines, programs, (boot, program) => {
+      fc.property(machines, programs, (boot, [first, rest]) => {
+        const program = [first, ...rest];
         const [short, long] = [true, false].map((shortWays) => play(base.kernel, { ...boot, shortWays }, program));
         expect(differences(short!, long!)).to.deep.equal([[], []]);
       }),
@@ -163,9 +246,9 @@ describe("short ways", () => {
 
   for (const { name, way, taken, setup, call } of WAYS) {
     const setUp = (kernel: KernelModule, shortWays: boolean) => {
-      const k = play(kernel, { memory: 2 ** 29, shortWays }, setup);
+      const k = play(kernel, { memory: 2 ** 29, cma: 320 * 2 ** 20, cpus: 8, shortWays }, setup);
       return () => {
-        call(kernel.syscalls(k), k);
+        call(kernel.syscalls(k), k, kernel);
       };
     };
 
