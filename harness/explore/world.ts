@@ -60,7 +60,8 @@ export class World {
     this.kernel = kernel;
     this.pages = setup.pages;
     const huge = setup.huge === true;
-    this.k = kernel.boot({ memory: 8 * MIB, cma: 4 * MIB, config: huge ? { thp_enabled: "always" } : {} });
+    const config = huge ? ({ thp_enabled: "always" } as const) : {};
+    this.k = kernel.boot({ memory: 8 * MIB, cma: 4 * MIB, config, shortWays: false });
     this.sys = kernel.syscalls(this.k);
     kernel.checkMachine(this.k);
     this.gupTest = this.sys.open(GUP_TEST_PATH, O_RDWR);

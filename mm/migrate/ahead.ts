@@ -21,6 +21,7 @@ import { PG_active, PG_anon_exclusive, PG_dirty, PG_swapbacked } from "../../inc
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import { mayTake } from "../../include/short_ways.js";
+import { nobody } from "../../include/machine.js";
 import { list_cut } from "../../lib/pagelist.js";
 import { freePages, pcpSink, pcpSource, roomIn, takePages } from "../page_alloc/ahead.js";
 import { pte_index, pte_offset, pte_present } from "../pgtable.js";
@@ -139,9 +140,11 @@ function moveRun<T>(c: migrate_control<T>, list: page_list, page: number, gfp_ma
   return next;
 }
 
-/** May the pages of this call go the short way, once one has been moved? */
+/** May the pages of this call go the short way, once one has been moved? Not where another task could look on. */
 export function mayMoveAhead<T>({ k, reason, mode }: migrate_control<T>): boolean {
-  return TAKEN && k.shortWays && reason === MR_LONGTERM_PIN && mode === MIGRATE_SYNC && !k.fail_migrate.active;
+  if (!TAKEN || !k.shortWays || k.fail_migrate.active) return false;
+  if (k.tasks.size > 1 && k.hooks.yieldPoint !== nobody) return false;
+  return reason === MR_LONGTERM_PIN && mode === MIGRATE_SYNC;
 }
 
 /**
@@ -151,8 +154,8 @@ export function mayMoveAhead<T>({ k, reason, mode }: migrate_control<T>): boolea
  */
 export function moveAhead<T>(c: migrate_control<T>, list: page_list, page: number, gfp_mask: number): number {
   const { k } = c;
-  // others may still meet the first migration entry; and what waits in a batch comes onto the LRU first
-  if ((!c.met && k.tasks.size > 1) || cpu_needs_drain(k, k.cpu)) return page;
+  // what waits in a batch comes onto the LRU first
+  if (cpu_needs_drain(k, k.cpu)) return page;
   for (let at = NULL_PFN; page !== NULL_PFN && page !== at;) {
     at = page;
     page = moveRun(c, list, page, gfp_mask);
