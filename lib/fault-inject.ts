@@ -61,6 +61,11 @@ export class FaultAttr {
     return this.fail(k);
   }
 
+  /** Can any call fail as the knobs stand, or be counted as one that could? */
+  mayFail(k: Machine): boolean {
+    return this.probability !== 0 || k.current.fail_nth !== 0;
+  }
+
   private fail(k: Machine): boolean {
     if (this.verbose > 0 && k.tracing) k.hooks.trace("fault_injected", { name: this.name, pid: k.current.pid });
     if (this.times !== -1 && this.times !== 0) this.times--;
@@ -70,10 +75,10 @@ export class FaultAttr {
   }
 }
 
-/** May this page allocation fail by injection, as the knobs stand? */
+/** Is this page allocation one of those that injection is about? */
 export function mayFailAllocPage(k: Machine, gfp_mask: number, order: number): boolean {
   const attr = k.fail_page_alloc;
-  if (order < attr.min_order || (attr.probability === 0 && k.current.fail_nth === 0)) return false;
+  if (order < attr.min_order) return false;
   if (gfp_mask & __GFP_NOFAIL) return false;
   if (attr.ignore_gfp_highmem && gfp_mask & __GFP_HIGHMEM) return false;
   return !(attr.ignore_gfp_wait && gfp_mask & __GFP_DIRECT_RECLAIM);

@@ -40,7 +40,8 @@ export interface PcpSource {
  */
 export function pcpSource(k: Machine, gfp_mask: number): PcpSource | null {
   const gfp = current_gfp_context(k, gfp_mask);
-  if (k.nodes.length > 1 || k.tracing || mayFailAllocPage(k, gfp, 0)) return null;
+  if (k.nodes.length > 1 || k.tracing) return null;
+  if (k.fail_page_alloc.mayFail(k) && mayFailAllocPage(k, gfp, 0)) return null;
   const highest_zoneidx = gfp_zone(gfp);
   const migratetype = gfp_migratetype(gfp);
   const ac: alloc_context = { zonelist: k.nodes[0]!.node_zonelists[highest_zoneidx]!, highest_zoneidx, migratetype };

@@ -36,8 +36,8 @@ const activate = (t: T, page: number, pages: number): void => {
 const useAgain = (t: T, fd: number, ...pages: number[]): void => {
   for (const page of [...pages, ...pages]) expect(t.sys.pwrite(fd, 1, bytes(page))).to.equal(1);
 };
-const failAllocations = (t: T, interval: number): void => {
-  Object.assign(t.k.fail_page_alloc, { probability: 100, interval, times: -1, min_order: 0 });
+const failAllocations = (t: T, probability: number, interval: number): void => {
+  Object.assign(t.k.fail_page_alloc, { probability, interval, times: -1, min_order: 0 });
   Object.assign(t.k.fail_page_alloc, { ignore_gfp_wait: false, ignore_gfp_highmem: false });
 };
 
@@ -127,8 +127,19 @@ const SCENES: Readonly<Record<string, (t: T) => void>> = {
   },
   "the fortieth allocation failing"(t) {
     written(t);
-    failAllocations(t, 40);
+    failAllocations(t, 100, 40);
     expect(mapDma(t, openContainer(t), 0, PAGES)).to.equal(-ENOMEM);
+  },
+  "the task's fiftieth allocation failing"(t) {
+    written(t);
+    failAllocations(t, 0, 1);
+    t.k.current.fail_nth = 50;
+    expect(mapDma(t, openContainer(t), 0, PAGES)).to.equal(-ENOMEM);
+  },
+  "injection that is set up, and never fails"(t) {
+    written(t);
+    failAllocations(t, 0, 1);
+    pin(t);
   },
   "somebody holding the fiftieth page"(t) {
     written(t);
