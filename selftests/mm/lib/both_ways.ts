@@ -30,7 +30,8 @@ function linesOf(value: unknown, path: string, out: string[], seen: Map<object, 
   }
   seen.set(value, path);
   if (ArrayBuffer.isView(value)) {
-    (value as Uint8Array).forEach((v, i) => v !== 0 && out.push(`${path}[${i}] = ${v}`));
+    const numbers = value as Uint8Array;
+    for (let i = 0; i < numbers.length; i++) if (numbers[i] !== 0) out.push(`${path}[${i}] = ${numbers[i]!}`);
   } else if (value instanceof Map || value instanceof Set) {
     [...value].forEach((v, i) => linesOf(v, `${path}<${i}>`, out, seen));
   } else {
@@ -48,6 +49,7 @@ function without(some: readonly string[], others: readonly string[]): string[] {
 /** What two machines differ in: what only the first is, and what only the second. */
 export function differences(a: Machine, b: Machine): [string[], string[]] {
   const [first, second] = [a, b].map((k) => linesOf(k, "k", [], new Map())) as [string[], string[]];
+  if (first.length === second.length && first.every((line, i) => line === second[i])) return [[], []];
   return [without(first, second), without(second, first)];
 }
 
