@@ -16,7 +16,7 @@ import {
   SWP_WRITE,
   type vm_area_struct,
 } from "../../include/linux/mm_types.js";
-import { NULL_PFN, type page_list, pageblock_order } from "../../include/linux/mmzone.js";
+import { NULL_PFN, type page_list, pageblock_nr_pages, pageblock_order } from "../../include/linux/mmzone.js";
 import { PG_active, PG_anon_exclusive, PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
@@ -68,15 +68,15 @@ function placeOf<T>({ k }: migrate_control<T>, page: number): Place | null {
 
 /**
  * How many pages of a list, from `page` on, are ordinary, of one kind and one pageblock, and mapped once, in this place, with
- * no reference that nobody accounts for. They come to stand in `pages`, as many as that has room for.
+ * no reference that nobody accounts for, up to `most`. They come to stand in `pages`.
  */
-function runOf<T>({ k }: migrate_control<T>, page: number, place: Place, pages: Uint32Array): number {
+function runOf<T>({ k }: migrate_control<T>, page: number, place: Place, pages: Uint32Array, most: number): number {
   const { kind, owner, table, slot, index } = place;
   const s = k.mem.section(page);
   const refs = owner.is_anon ? 2 : 3;
   const block = page >>> pageblock_order;
   let n = 0;
-  for (let src = page; n < pages.length && src !== NULL_PFN && src >>> pageblock_order === block; n++) {
+  for (let src = page; n < most && src !== NULL_PFN && src >>> pageblock_order === block; n++) {
     const i = src & PFN_SECTION_MASK;
     const flags = s.flags[i]!;
     if (flags & ~ORDINARY || (flags & KIND) !== kind) break;
@@ -126,11 +126,11 @@ function moveRun<T>(c: migrate_control<T>, list: page_list, page: number, gfp_ma
   const source = place && pcpSource(k, gfp_mask);
   const sink = source && pcpSink(k, page);
   if (!place || !source || !sink) return page;
-  const from = new Uint32Array(Math.min(source.list.nr, list.nr, roomIn(k, sink, source)));
-  const n = runOf(c, page, place, from);
+  const room = pageblock_nr_pages;
+  const { from, to } = (c.together ??= { from: new Uint32Array(room), to: new Uint32Array(room) });
+  const n = runOf(c, page, place, from, Math.min(source.list.nr, roomIn(k, sink, source)));
   if (n === 0) return page;
   const next = list_cut(k.mem, list, page, from[n - 1]!, n);
-  const to = new Uint32Array(n);
   takePages(k, source, n, to, 0);
   replace(c, place, n, from, to);
   lruvecAddAll(k, source.zone, to, 0, n);

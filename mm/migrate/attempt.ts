@@ -80,6 +80,8 @@ export class migrate_control<T> {
   /** Have others had their chance to meet a migration entry? */
   met = false;
   readonly attempt: migrate_attempt;
+  /** Room for pages of one pageblock that move together, and for their targets; once there are such. */
+  together: { readonly from: Uint32Array; readonly to: Uint32Array } | null = null;
   /** The page that is being moved, its target once there is one, and where the metadata of each is. */
   src = 0;
   s!: mem_section;
