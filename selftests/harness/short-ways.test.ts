@@ -186,15 +186,16 @@ interface Way {
 }
 
 /** Maps the memfd, or anonymous memory, and writes to its pages in some order. */
-const guest = (at: number, flags: number, order: (page: number) => number): readonly Call[] => [
-  (sys) => sys.mmap(at, PINNED * PAGE_SIZE, RW, flags, flags & mman.MAP_ANONYMOUS ? -1 : 0, 0),
+const guest = (at: number, flags: number, order: (page: number) => number, pages = PINNED): readonly Call[] => [
+  (sys) => sys.mmap(at, pages * PAGE_SIZE, RW, flags, flags & mman.MAP_ANONYMOUS ? -1 : 0, 0),
   (sys) => {
-    for (let page = 0; page < PINNED; page++) sys.store(at + order(page) * PAGE_SIZE, 1);
+    for (let page = 0; page < pages; page++) sys.store(at + order(page) * PAGE_SIZE, 1);
   },
 ];
 
 /** Fewer pages than a per-CPU list keeps. */
 const PINNED = 30;
+const MANY = 512;
 const pin: Call = (sys) => sys.ioctl(CONTAINER, VFIO_IOMMU_MAP_DMA, dmaMap(WINDOW, PINNED * PAGE_SIZE));
 
 const populate: Call = (sys) => sys.madvise(WINDOW, 2 ** 21, mman.MADV_POPULATE_WRITE);
@@ -231,11 +232,19 @@ const WAYS: readonly Way[] = [
     };
   }),
   {
-    name: "memory that is unmapped, and goes back to the buddy lists",
+    name: "pages that a pin frees one by one, more than a per-CPU list keeps: mapped by two, and used in another order",
     way: "free",
     taken: "mm/page_alloc/free.ts:freeRun",
-    setup: [(sys) => sys.mmap(WINDOW, 2 ** 21, RW, ANON, -1, 0), populate],
-    call: (sys) => sys.munmap(WINDOW, 2 ** 21),
+    setup: [
+      ...guest(WINDOW, SHARED, (page) => page, MANY),
+      ...guest(2 * WINDOW, SHARED, (page) => page, MANY),
+      (sys) => {
+        for (let use = 0; use < 2 * MANY; use++) {
+          sys.madvise(WINDOW + ((use >> 1) ^ 1) * PAGE_SIZE, PAGE_SIZE, mman.MADV_POPULATE_WRITE);
+        }
+      },
+    ],
+    call: (sys) => sys.ioctl(CONTAINER, VFIO_IOMMU_MAP_DMA, dmaMap(WINDOW, MANY * PAGE_SIZE)),
   },
 ];
 
