@@ -14,6 +14,7 @@ import type { pglist_data, zone } from "./linux/mmzone.js";
 import type { cpu_fbatches } from "./linux/pagevec.js";
 import type { task_struct } from "./linux/sched.js";
 import type { vm_flags_t } from "./linux/vm_flags.js";
+import type { ShortWay } from "./short_ways.js";
 
 /** Build-time choices of the kernel (CONFIG_…) and the sysctls that the model reads. */
 export interface Config {
@@ -125,8 +126,8 @@ export interface Machine {
   readonly seed: number;
   readonly prng: Prng;
   readonly hooks: Hooks;
-  /** Are short ways taken, where the variant may (include/short_ways.ts)? */
-  readonly shortWays: boolean;
+  /** Which short ways are taken, where the variant may (include/short_ways.ts). */
+  readonly shortWays: Readonly<Record<ShortWay, boolean>>;
   /** Is a trace hook there that wants to hear? Guards calls on hot paths. */
   tracing: boolean;
 

@@ -22,22 +22,37 @@ export const PASSED_BY = {
     ],
     ...["mm/swap", "mm/util", "mm/vmstat"],
   ],
+  /** follow_pte_run of mm/gup/follow.ts: entries of one table that are looked up. */
+  follow: ["mm/gup", "mm/page-writeback", "mm/pgtable", "mm/swap", "mm/vmstat"],
+  /** activate_run of mm/swap/lruvec.ts: neighbours on an LRU list that become active. */
+  activate: ["mm/swap", "mm/vmstat"],
+  /** rmqueueRun of mm/page_alloc/rmqueue.ts: blocks of a larger one that fill a per-CPU list. */
+  refill: ["mm/page_alloc"],
+  /** freeRun of mm/page_alloc/free.ts: neighbours on a per-CPU list that go back to the buddy lists. */
+  free: ["mm/page_alloc"],
+  /** isolateRun of mm/swap/lruvec.ts: neighbours on an LRU list that a long-term pin takes off it. */
+  isolate: ["mm/gup", "mm/swap", "mm/vmstat"],
   /** mm/migrate/ahead.ts: pages that a long-term pin moves. */
   migrate: [
     ...["mm/migrate", "mm/mlock", "mm/page_alloc", "mm/page_vma_mapped", "mm/pgtable", "mm/rmap", "mm/swap"],
     "mm/vmstat",
   ],
-  /** isolateRun of mm/swap/lruvec.ts: neighbours on an LRU list that a long-term pin takes off it. */
-  isolate: ["mm/gup", "mm/swap", "mm/vmstat"],
-  /** freeRun of mm/page_alloc/free.ts: neighbours on a per-CPU list that go back to the buddy lists. */
-  free: ["mm/page_alloc"],
 } satisfies Readonly<Record<string, readonly string[]>>;
+
+export type ShortWay = keyof typeof PASSED_BY;
+
+/** Which short ways a machine takes, where the variant may: all, none, or some. */
+export function shortWaysOf(taken: boolean | readonly ShortWay[]): Readonly<Record<ShortWay, boolean>> {
+  const ways = Object.keys(PASSED_BY) as ShortWay[];
+  const pairs = ways.map((way) => [way, typeof taken === "boolean" ? taken : taken.includes(way)]);
+  return Object.fromEntries(pairs) as Record<ShortWay, boolean>;
+}
 
 /** What everything is made of. */
 export const EVERYWHERE = ["include", "lib", "arch", "uapi"];
 
 /** May this variant take a short way? Not where it changes what that passes by, or where nobody said what it changes. */
-export function mayTake(way: keyof typeof PASSED_BY): boolean {
+export function mayTake(way: ShortWay): boolean {
   const changed: readonly string[] | null = changedFiles;
   const passed = [...PASSED_BY[way], ...EVERYWHERE];
   return (

@@ -9,6 +9,7 @@ import { task_struct } from "../include/linux/sched.js";
 import { PAGE_SIZE } from "../include/linux/types.js";
 import { NR_VM_EVENT_ITEMS, NR_VM_NODE_STAT_ITEMS } from "../include/linux/vmstat.js";
 import { type Hooks, type Machine, nobody } from "../include/machine.js";
+import { shortWaysOf } from "../include/short_ways.js";
 import { PTE_TABLE_BYTES } from "../include/linux/mm_types.js";
 import { BufferPieces, BufferPool } from "../lib/buffer_pool.js";
 import { CallLog } from "../lib/call_log.js";
@@ -109,7 +110,7 @@ function bareMachine(o: BootOptions, { max_pfn, nodes }: Sizes, nr_cpus: number)
     seed,
     prng: new Prng(seed),
     hooks: noHooks(o.hooks),
-    shortWays: o.shortWays ?? true,
+    shortWays: shortWaysOf(o.shortWays ?? true),
     tracing: o.hooks?.trace !== undefined,
     mem,
     nodes: nodes.map((_pages, nid) => new pglist_data(nid, NR_VM_NODE_STAT_ITEMS)),

@@ -44,6 +44,7 @@ import {
   batch_call,
   PAGEVEC_SIZE,
 } from "../include/linux/pagevec.js";
+import { mayTake } from "../include/short_ways.js";
 import { HPAGE_PMD_ORDER } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import {
@@ -244,6 +245,8 @@ function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
   s.flags[i]! |= PG_lru;
 }
 
+const TAKEN = mayTake("activate");
+
 type move_fn_t = typeof lru_add_fn;
 
 /** Takes all out of a batch and keeps its room, which `length = 0` would give back and the next page take anew. */
@@ -254,7 +257,7 @@ function emptied(batch: number[]): void {
 /** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
   const n = batch.length;
-  if (move_fn === folio_activate_fn && is_lru_run(k, batch)) {
+  if (TAKEN && k.shortWays.activate && move_fn === folio_activate_fn && is_lru_run(k, batch)) {
     activate_run(k, batch);
     emptied(batch);
     return;

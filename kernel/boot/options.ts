@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** What a machine can be booted with. */
 import type { Config, Hooks } from "../../include/machine.js";
+import type { ShortWay } from "../../include/short_ways.js";
 import type { BufferPool } from "../../lib/buffer_pool.js";
 
 /** A wish that no machine can be booted with; the message is one line for the user. */
@@ -62,8 +63,8 @@ export interface BootOptions {
   /** Boot the machine of a placement recording; memory, cma and movablecore then come from it. */
   readonly like?: PlacementBoot;
   readonly hooks?: Partial<Hooks>;
-  /** false: each page goes all the way alone, also where to do many at once comes to the same; default true. */
-  readonly shortWays?: boolean;
+  /** Which short ways are taken; false: each page goes all the way alone, also where many at once come to the same; default true. */
+  readonly shortWays?: boolean | readonly ShortWay[];
   /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` and `k.pte_memory.retire()` give it back. */
   readonly buffers?: BufferPool;
 }

@@ -234,9 +234,7 @@ export function follow_page(k: Machine, vma: vm_area_struct, address: number, fo
 
 /**
  * Follows consecutive entries of one table while none needs more than {@link follow_page_pte} does for a page that is
- * resident and writable; does the same to each as that does.
- * @kernel mm/gup.c:follow_page_pte
- * @fidelity simplified: a fast path, with no effect of its own
+ * resident and writable; does the same to each as that does: its short way.
  * @param first index of the first entry
  * @param n entries at most
  * @returns entries followed

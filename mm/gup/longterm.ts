@@ -70,7 +70,7 @@ function collect_longterm_unpinnable_pages(
   report: pin_report,
 ): number {
   const m = k.mem;
-  const runs = TAKEN && k.shortWays;
+  const runs = TAKEN && k.shortWays.isolate;
   let collected = 0;
   let drain_allow = true;
   let prev_folio = 0;

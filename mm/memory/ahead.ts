@@ -32,7 +32,8 @@ const TAKEN = mayTake("populate");
 
 /** Pages that the caller of this fault will want behind its own; none where somebody could look on between them. */
 function wanted(k: Machine, vmf: vm_fault): number {
-  if (!TAKEN || !k.shortWays || k.hooks.yieldPoint !== nobody || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED)) return 0;
+  if (!TAKEN || !k.shortWays.populate || k.hooks.yieldPoint !== nobody || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED))
+    return 0;
   return vmf.flags >>> FAULT_AHEAD_SHIFT;
 }
 

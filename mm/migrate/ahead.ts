@@ -142,7 +142,7 @@ function moveRun<T>(c: migrate_control<T>, list: page_list, page: number, gfp_ma
 
 /** May the pages of this call go the short way, once one has been moved? Not where another task could look on. */
 export function mayMoveAhead<T>({ k, reason, mode }: migrate_control<T>): boolean {
-  if (!TAKEN || !k.shortWays || k.fail_migrate.active) return false;
+  if (!TAKEN || !k.shortWays.migrate || k.fail_migrate.active) return false;
   if (k.tasks.size > 1 && k.hooks.yieldPoint !== nobody) return false;
   return reason === MR_LONGTERM_PIN && mode === MIGRATE_SYNC;
 }

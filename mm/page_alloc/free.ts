@@ -154,7 +154,7 @@ export function free_pcppages_bulk(k: Machine, z: zone, count: number, pcp: per_
   count = Math.min(pcp.count, count);
   pindex = pindex - 1;
   const isolated_pageblocks = z.nr_isolate_pageblock !== 0;
-  const runs = TAKEN && k.shortWays && !isolated_pageblocks;
+  const runs = TAKEN && k.shortWays.free && !isolated_pageblocks;
   while (count > 0) {
     let list;
     for (;;) {

@@ -17,12 +17,15 @@ import {
   type zone,
 } from "../../include/linux/mmzone.js";
 import { PG_pcp } from "../../include/linux/page-flags.js";
+import { mayTake } from "../../include/short_ways.js";
 import { NR_FREE_CMA_PAGES, NR_FREE_PAGES, PGALLOC_DMA } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
-import { list_del } from "../../lib/pagelist.js";
+import { list_add_tail, list_del } from "../../lib/pagelist.js";
 import { wakeup_kswapd } from "../vmscan.js";
 import { __rmqueue_fallback } from "./fallback.js";
 import { __mod_zone_freepage_state, __rmqueue_smallest, takeRun } from "./freelist.js";
+
+const TAKEN = mayTake("refill");
 
 /** Are blocks of this order kept in per-CPU lists? @kernel mm/page_alloc.c:pcp_allowed_order @fidelity mirrored */
 export function pcp_allowed_order(k: Machine, order: number): boolean {
@@ -71,7 +74,27 @@ export function check_new_page(s: mem_section, i: number, pfn: number): void {
   }
 }
 
-/** What repeated calls of {@link __rmqueue} take as long as they go on in one block; says how many blocks that are. */
+/** Puts a block at the tail of a per-CPU list; says how many came. */
+function rmqueueOne(
+  k: Machine,
+  z: zone,
+  order: number,
+  _want: number,
+  list: page_list,
+  migratetype: number,
+  alloc_flags: number,
+): number {
+  const pfn = __rmqueue(k, z, order, migratetype, alloc_flags);
+  if (pfn === NULL_PFN) return 0;
+  const s = k.mem.section(pfn);
+  const i = pfn & PFN_SECTION_MASK;
+  s.flags[i]! |= PG_pcp;
+  list_add_tail(k.mem, list, pfn);
+  if (s.index[i] === MIGRATE_CMA) z.vm_stat[NR_FREE_CMA_PAGES]! -= 1 << order;
+  return 1;
+}
+
+/** What repeated calls of {@link rmqueueOne} put there as long as they go on in one block: their short way. */
 function rmqueueRun(
   k: Machine,
   z: zone,
@@ -119,9 +142,10 @@ function rmqueue_bulk(
   migratetype: number,
   alloc_flags: number,
 ): number {
+  const more = TAKEN && k.shortWays.refill ? rmqueueRun : rmqueueOne;
   let i = 0;
   while (i < count) {
-    const n = rmqueueRun(k, z, order, count - i, list, migratetype, alloc_flags);
+    const n = more(k, z, order, count - i, list, migratetype, alloc_flags);
     if (n === 0) break;
     i += n;
   }
