@@ -5,38 +5,39 @@
  */
 import { changedFiles } from "./changed_files.js";
 
+/** What hardly anything is done without, and what says what a page can be. */
+const BASICS = [
+  ...["include/linux/bug", "include/linux/mem_map", "include/linux/mm_types", "include/linux/mmzone"],
+  ...["include/linux/page-flags", "include/linux/pagevec", "include/linux/types", "lib/pagelist"],
+];
+
+/** What faults and the reverse map need besides. */
+const MEMORY = [
+  ...["include/linux/gfp", "include/linux/mm", "include/linux/sched/mm", "include/linux/vm_flags", "lib/fault-inject"],
+  ...["mm/mlock", "mm/page_alloc", "mm/pgtable", "mm/rmap", "mm/swap", "mm/vmstat"],
+];
+
 /** What each short way passes by: files of the kernel, where "mm/memory" is memory.ts and all of mm/memory/. */
 export const PASSED_BY = {
   /** mm/memory/ahead.ts: the faults of a populated range. */
   populate: [
-    ...[
-      "mm/filemap",
-      "mm/gup",
-      "mm/memory",
-      "mm/mlock",
-      "mm/mmap",
-      "mm/page_alloc",
-      "mm/pgtable",
-      "mm/rmap",
-      "mm/shmem",
-    ],
-    ...["mm/swap", "mm/util", "mm/vmstat"],
+    ...BASICS,
+    ...MEMORY,
+    ...["include/linux/mmap_lock", "include/linux/mmu_context", "include/machine", "lib/maple_tree", "lib/xarray"],
+    ...["mm/filemap", "mm/gup", "mm/memory", "mm/mmap", "mm/shmem", "mm/util"],
   ],
   /** follow_pte_run of mm/gup/follow.ts: entries of one table that are looked up. */
-  follow: ["mm/gup", "mm/page-writeback", "mm/pgtable", "mm/swap", "mm/vmstat"],
+  follow: [...BASICS, "mm/gup", "mm/page-writeback", "mm/pgtable", "mm/swap", "mm/vmstat"],
   /** activate_run of mm/swap/lruvec.ts: neighbours on an LRU list that become active. */
-  activate: ["mm/swap", "mm/vmstat"],
+  activate: [...BASICS, "mm/swap", "mm/vmstat"],
   /** rmqueueRun of mm/page_alloc/rmqueue.ts: blocks of a larger one that fill a per-CPU list. */
-  refill: ["mm/page_alloc"],
+  refill: [...BASICS, "mm/page_alloc"],
   /** freeRun of mm/page_alloc/free.ts: neighbours on a per-CPU list that go back to the buddy lists. */
-  free: ["mm/page_alloc"],
+  free: [...BASICS, "mm/page_alloc"],
   /** isolateRun of mm/swap/lruvec.ts: neighbours on an LRU list that a long-term pin takes off it. */
-  isolate: ["mm/gup", "mm/swap", "mm/vmstat"],
+  isolate: [...BASICS, "mm/gup", "mm/swap", "mm/vmstat"],
   /** mm/migrate/ahead.ts: pages that a long-term pin moves. */
-  migrate: [
-    ...["mm/migrate", "mm/mlock", "mm/page_alloc", "mm/page_vma_mapped", "mm/pgtable", "mm/rmap", "mm/swap"],
-    "mm/vmstat",
-  ],
+  migrate: [...BASICS, ...MEMORY, "mm/migrate", "mm/page_vma_mapped"],
 } satisfies Readonly<Record<string, readonly string[]>>;
 
 export type ShortWay = keyof typeof PASSED_BY;
@@ -48,13 +49,10 @@ export function shortWaysOf(taken: boolean | readonly ShortWay[]): Readonly<Reco
   return Object.fromEntries(pairs) as Record<ShortWay, boolean>;
 }
 
-/** What everything is made of. */
-export const EVERYWHERE = ["include", "lib", "arch", "uapi"];
-
 /** May this variant take a short way? Not where it changes what that passes by, or where nobody said what it changes. */
 export function mayTake(way: ShortWay): boolean {
   const changed: readonly string[] | null = changedFiles;
-  const passed = [...PASSED_BY[way], ...EVERYWHERE];
+  const passed = PASSED_BY[way];
   return (
     changed?.every((path) => !passed.some((file) => path === `${file}.ts` || path.startsWith(`${file}/`))) ?? false
   );

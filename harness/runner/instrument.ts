@@ -13,6 +13,7 @@ import { MODEL_FOLDERS } from "../patch/paths.js";
 import { compiledRoot, projectRoot } from "../root.js";
 import { bundleOf, stampOf } from "../variants/build.js";
 import { bundleKernel } from "../variants/bundle.js";
+import { changedFiles, reviewVariant } from "../variants/spec.js";
 import { coverageBuild, isCovered } from "./coverage.js";
 
 /** What the copy is made of. */
@@ -111,7 +112,10 @@ rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
 for (const folder of FOLDERS) if (existsSync(join(built, folder))) copyCompiled(folder);
 origins.dropGone();
 if (origins.anyChanged || !existsSync(bundleOf(out))) {
-  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), { forMachines: true });
+  await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), {
+    changed: changedFiles(reviewVariant(root)),
+    forMachines: true,
+  });
 }
 origins.close();
 cpSync(stampOf(built), stampOf(out), { force: true });

@@ -13,7 +13,7 @@ import { bundleOf } from "../../harness/variants/build.js";
 import { type KernelModule, loadVariant, type LoadedVariant } from "../../harness/variants/load.js";
 import type { Syscalls } from "../../harness/kselftest/index.js";
 import type { Machine } from "../../include/machine.js";
-import { EVERYWHERE, PASSED_BY, type ShortWay } from "../../include/short_ways.js";
+import { PASSED_BY, type ShortWay } from "../../include/short_ways.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
 import { PIN_LONGTERM_BENCHMARK } from "../../uapi/gup_test.js";
 import { MPOL_MF_MOVE } from "../../uapi/mempolicy.js";
@@ -283,9 +283,10 @@ describe("short ways", () => {
   it("come to the same in random programs", () => {
     const programs = fc.tuple(beginning, fc.array(calls, { minLength: 4, maxLength: 16 }));
     fc.assert(
-      fc.property(machines, programs, (boot, [first, rest]) => {
+      fc.property(machines, fc.boolean(), programs, (boot, patched, [first, rest]) => {
+        const { kernel } = patched ? patch : base;
         const program = [first, ...rest];
-        const [short, long] = [true, false].map((shortWays) => play(base.kernel, { ...boot, shortWays }, program));
+        const [short, long] = [true, false].map((shortWays) => play(kernel, { ...boot, shortWays }, program));
         expect(differences(short!, long!)).to.deep.equal([[], []]);
       }),
       { seed: 1, numRuns: Number(process.env["SHORT_WAYS_RUNS"] ?? 20) },
@@ -306,10 +307,9 @@ describe("short ways", () => {
       const short = await callsOf(bundle, origin, setUp(each, base.kernel, [way]));
       expect(long.get(TAKEN[way]), name).to.equal(undefined);
       expect(short.get(TAKEN[way]), name).to.be.greaterThan(0);
-      const named = [...EVERYWHERE, ...PASSED_BY[way]];
       const unnamed = [...long]
         .filter(([fn, count]) => count > (short.get(fn) ?? 0))
-        .filter(([fn]) => !named.some((file) => fn.startsWith(`${file}.`) || fn.startsWith(`${file}/`)));
+        .filter(([fn]) => !PASSED_BY[way].some((file) => fn.startsWith(`${file}.`) || fn.startsWith(`${file}/`)));
       expect(unnamed, name).to.deep.equal([]);
     }
     expect(SCENES.map(({ way }) => way)).to.include.members(Object.keys(PASSED_BY));
@@ -321,6 +321,8 @@ describe("short ways", () => {
     const calls = await callsOf(bundle, originOf(bundle), () => {
       for (const run of runs) run();
     });
-    expect(Object.values(TAKEN).filter((fn) => calls.has(fn))).to.deep.equal([]);
+    const left = Object.entries(TAKEN).filter(([, fn]) => !calls.has(fn));
+    // include/linux/mm.ts, mm/memory.ts
+    expect(left.map(([way]) => way)).to.have.members(["populate", "migrate"]);
   });
 });

@@ -106,7 +106,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
-/** The patch under review changes what short ways pass by, so with it there are none. */
+/** The patch under review changes what this way passes by, so with it there is none. */
 const kernels = ["base"];
 const MEMORY = bytes(2048);
 

@@ -171,7 +171,7 @@ const MACHINES: Readonly<Record<string, BootOptions>> = {
   "two nodes": { memory: bytes(32768), cma: bytes(16384), nodes: 2 },
 };
 
-/** The patch under review changes what short ways pass by, so with it there are none. */
+/** The patch under review changes what some of these ways pass by. */
 const kernels = ["base"];
 
 describe("short ways: pinning", () => {
