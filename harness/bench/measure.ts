@@ -15,6 +15,9 @@ export interface Row {
   readonly kept: boolean;
 }
 
+/** The row above, with the patch under review. */
+export const PATCHED = "  with the patch under review";
+
 export type Syscalls = ReturnType<KernelModule["syscalls"]>;
 
 export function inWords(ns: number | undefined, unit: "us" | "M/s"): string {

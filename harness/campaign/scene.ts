@@ -36,8 +36,6 @@ export interface SceneOptions {
   readonly advised: boolean;
   /** How often the guest has used its memory; once is to populate it. From twice on its pages are active. */
   readonly uses: number;
-  /** As of boot(). */
-  readonly shortWays?: boolean;
 }
 
 /** succeeds, fails with an errno, goes round for ever, or sleeps for ever. */
@@ -88,8 +86,7 @@ export class Scene {
   constructor(kernel: KernelModule, o: SceneOptions) {
     this.kernel = kernel;
     this.bytes = o.pages * PAGE_SIZE;
-    const { memory, cma, shortWays = true } = o;
-    const k = kernel.boot({ memory, cma, shortWays, cpus: 4, seed: 1, hooks: { yieldPoint: watch } });
+    const k = kernel.boot({ memory: o.memory, cma: o.cma, cpus: 4, seed: 1, hooks: { yieldPoint: watch } });
     this.k = k;
     this.sys = kernel.syscalls(k);
     this.container = this.populate(o);
