@@ -204,8 +204,10 @@ function migrate_pages_result<T>(
 /** Goes on by the short way, as far as that goes, behind a page that has been moved; returns the next page. */
 function goAhead<T>(c: migrate_control<T>, st: migrate_pages_stats, from: page_list, page: number): number {
   const { nr } = from;
-  const zone = page_zone(c.k.mem, page);
-  page = moveAhead(c, from, page, target_gfp(c.priv as migration_target_control, 0, zone));
+  for (let at = NULL_PFN; page !== NULL_PFN && page !== at;) {
+    at = page;
+    page = moveAhead(c, from, page, target_gfp(c.priv as migration_target_control, 0, page_zone(c.k.mem, page)));
+  }
   st.nr_succeeded += nr - from.nr;
   if (st.pass > 0) pin_report_of(c.k).retried += nr - from.nr;
   return page;

@@ -362,7 +362,7 @@ export const FAULT_FLAG_INTERRUPTIBLE = 1 << 9;
 export const FAULT_FLAG_UNSHARE = 1 << 10;
 /**
  * Above this bit: how many pages of the same table, right behind the faulting one, the caller will fault in next in the same
- * way, and drain the LRU batches after a fault that dropped mmap_lock. No part of the kernel: see mm/memory/ahead.ts.
+ * way. No part of the kernel: see mm/memory/ahead.ts.
  */
 export const FAULT_AHEAD_SHIFT = 16;
 export const FAULT_FLAG_DEFAULT = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE | FAULT_FLAG_INTERRUPTIBLE;

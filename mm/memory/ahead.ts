@@ -23,7 +23,7 @@ import { NR_ANON_MAPPED, NR_FILE_MAPPED, NR_FILE_PAGES, NR_SHMEM, PGFAULT } from
 import { type Machine, nobody } from "../../include/machine.js";
 import { pcpSource, takePages } from "../page_alloc/ahead.js";
 import { pte_none } from "../pgtable.js";
-import { shmem_inode_acct_block, shmem_vm_ops } from "../shmem.js";
+import { shmem_inode_acct_block, shmem_recalc_inode, shmem_vm_ops } from "../shmem.js";
 import { folioAddLruAll, lru_add_drain } from "../swap.js";
 import { lruvecAddAll } from "../swap/lruvec.js";
 import { count_vm_events } from "../vmstat.js";
@@ -106,7 +106,8 @@ export function anonAhead(k: Machine, vmf: vm_fault): void {
 export function shmemAhead(k: Machine, vmf: vm_fault, ret: vm_fault_t): void {
   const most = wanted(k, vmf);
   const { vma, pgoff } = vmf;
-  if (most === 0 || vma.vm_ops !== shmem_vm_ops || !isNew(k, vmf.table!.pfn[vmf.ptei]!)) return;
+  if (most === 0 || vma.vm_ops !== shmem_vm_ops || vma.vm_userfaultfd_ctx !== null) return;
+  if (!isNew(k, vmf.table!.pfn[vmf.ptei]!)) return;
   const host = vma.vm_file!.f_inode;
   const info = host.shmem!;
   const cache = host.i_mapping.i_pages;
@@ -126,6 +127,7 @@ export function shmemAhead(k: Machine, vmf: vm_fault, ret: vm_fault_t): void {
   count_vm_events(k, PGFAULT, n);
   host.i_mapping.nrpages += n;
   info.alloced += n;
+  shmem_recalc_inode(k, host);
   vma.vm_mm.rss_stat[MM_SHMEMPAGES]! += n;
   const stat = k.nodes[0]!.vm_stat;
   stat[NR_FILE_PAGES]! += n;

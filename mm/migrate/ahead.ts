@@ -148,17 +148,11 @@ export function mayMoveAhead<T>({ k, reason, mode }: migrate_control<T>): boolea
 }
 
 /**
- * Moves pages of a list from `page` on, which stands behind one that has been moved.
+ * Moves a run of pages of a list from `page` on, which stands behind one that has been moved.
  * @param gfp_mask of the targets
- * @returns the page to go on with
+ * @returns the page to go on with: `page` itself where there is no run
  */
 export function moveAhead<T>(c: migrate_control<T>, list: page_list, page: number, gfp_mask: number): number {
-  const { k } = c;
   // what waits in a batch comes onto the LRU first
-  if (cpu_needs_drain(k, k.cpu)) return page;
-  for (let at = NULL_PFN; page !== NULL_PFN && page !== at;) {
-    at = page;
-    page = moveRun(c, list, page, gfp_mask);
-  }
-  return page;
+  return cpu_needs_drain(c.k, c.k.cpu) ? page : moveRun(c, list, page, gfp_mask);
 }

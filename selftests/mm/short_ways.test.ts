@@ -2,9 +2,10 @@
 /** Where many pages are handled at once, all of the machine must be as if each had gone all the way alone. */
 import { expect, type BootOptions, TEST } from "../../harness/kselftest/index.js";
 import { EFAULT } from "../../uapi/errno.js";
-import { MADV_POPULATE_WRITE, MAP_SHARED, MLOCK_ONFAULT } from "../../uapi/mman-common.js";
+import { MADV_PAGEOUT, MADV_POPULATE_WRITE, MAP_SHARED, MLOCK_ONFAULT } from "../../uapi/mman-common.js";
+import { UFFD_API, UFFDIO_API, UFFDIO_REGISTER, UFFDIO_REGISTER_MODE_MISSING } from "../../uapi/userfaultfd.js";
 import { bothWays } from "./lib/both_ways.js";
-import { advise, at, bytes, CMA_BOOT, map, memfd, type T, touch } from "./lib/memory.js";
+import { advise, at, bytes, CMA_BOOT, map, memfd, peek, type T, touch } from "./lib/memory.js";
 
 /** A page table, and a part of the next. */
 const PAGES = 560;
@@ -119,4 +120,23 @@ describe("short ways: populating", () => {
       });
     });
   }
+  TEST("a memfd that a userfaultfd watches, the first pages of which are there", { kernels }, (t) => {
+    bothWays(t, { memory: bytes(2 ** 17) }, (each) => {
+      expect(each.sys.fallocate(guest(each, 8), 0, 0, bytes(2))).to.equal(0);
+      const fd = each.sys.userfaultfd(0);
+      expect(each.sys.ioctl(fd, UFFDIO_API, { api: UFFD_API, features: 0 })).to.equal(0);
+      const range = { start: at(0), len: bytes(8) };
+      expect(each.sys.ioctl(fd, UFFDIO_REGISTER, { range, mode: UFFDIO_REGISTER_MODE_MISSING })).to.equal(0);
+      expect(() => advise(each, 0, 8, MADV_POPULATE_WRITE)).to.throw("handle_userfault");
+      each.k.current.mm!.mmap_lock.readers = 0;
+    });
+  });
+  TEST("a memfd of which reclaim has taken pages, behind one that is there", { kernels }, (t) => {
+    bothWays(t, { memory: bytes(2 ** 17) }, (each) => {
+      expect(each.sys.fallocate(guest(each, 80), 0, 0, bytes(2))).to.equal(0);
+      for (let n = 20; n < 80; n++) peek(each, n);
+      expect(advise(each, 20, 60, MADV_PAGEOUT)).to.equal(0);
+      expect(advise(each, 0, 3, MADV_POPULATE_WRITE)).to.equal(0);
+    });
+  });
 });
