@@ -111,7 +111,8 @@ const instrumenter = createInstrumenter({
 rmSync(join(root, "build", "nyc"), { recursive: true, force: true });
 for (const folder of FOLDERS) if (existsSync(join(built, folder))) copyCompiled(folder);
 origins.dropGone();
-if (origins.anyChanged || !existsSync(bundleOf(out))) {
+const stamped = existsSync(stampOf(out)) && readFileSync(stampOf(out), "utf8") === readFileSync(stampOf(built), "utf8");
+if (origins.anyChanged || !stamped || !existsSync(bundleOf(out))) {
   await bundleKernel(join(out, "kernel", "index.js"), bundleOf(out), {
     changed: changedFiles(reviewVariant(root)),
     forMachines: true,

@@ -22,7 +22,7 @@ import { dirname, join, sep } from "node:path";
 import { oneLine, UserError } from "../errors.js";
 import type { AddedLine } from "../patch/apply.js";
 import { compiledRoot, projectRoot } from "../root.js";
-import { changedFiles, findVariant, listVariants, variantTree, type VariantSpec } from "./spec.js";
+import { changedFiles, findVariant, listVariants, reviewVariant, variantTree, type VariantSpec } from "./spec.js";
 import { readTree, type PatchedTree, type Tree } from "./tree.js";
 
 export interface BuiltVariant {
@@ -66,9 +66,10 @@ function compiler(): { command: string; args: readonly string[]; version: string
   }
 }
 
-function hashOf(tree: Tree, root: string): string {
+function hashOf(tree: Tree, root: string, changed: readonly string[]): string {
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([LAYOUT, compiler().version, OPTIONS, readFileSync(join(root, "tsconfig.json"), "utf8")]));
+  const tsconfig = readFileSync(join(root, "tsconfig.json"), "utf8");
+  hash.update(JSON.stringify([LAYOUT, compiler().version, OPTIONS, tsconfig, changed]));
   for (const [path, text] of tree) hash.update(`\0${path}\0${text}`);
   return hash.digest("hex").slice(0, 16);
 }
@@ -88,7 +89,7 @@ export function stampOwnTree(root: string): void {
     const map = readFileSync(join(compiled, path.replace(/\.ts$/, ".js.map")), "utf8");
     if ((JSON.parse(map) as { sourcesContent: string[] }).sourcesContent[0] !== text) return;
   }
-  writeFileSync(stampOf(compiled), hashOf(tree, root));
+  writeFileSync(stampOf(compiled), hashOf(tree, root, changedFiles(reviewVariant(root))));
 }
 
 /** Is the tree that this program was compiled and bundled from the checked-out one, as it is now? */
@@ -96,7 +97,7 @@ export function ownTreeIsFresh(root: string): boolean {
   const compiled = compiledRoot();
   if (!compiled.startsWith(root + sep)) return false;
   if (![stampOf(compiled), bundleOf(compiled)].every((file) => existsSync(file))) return false;
-  return readFileSync(stampOf(compiled), "utf8") === hashOf(readTree(root), root);
+  return readFileSync(stampOf(compiled), "utf8") === hashOf(readTree(root), root, changedFiles(reviewVariant(root)));
 }
 
 function run(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
@@ -199,7 +200,7 @@ export async function buildVariant(which: string | VariantSpec, options: BuildOp
   const root = options.root ?? projectRoot();
   const spec = typeof which === "string" ? findVariant(which, root) : which;
   const sources = variantTree(spec, root);
-  const hash = hashOf(sources.tree, root);
+  const hash = hashOf(sources.tree, root, changedFiles(spec));
   if (spec.role === "review" && options.aside !== true && ownTreeIsFresh(root)) {
     return { spec, dir: compiledRoot(), hash, added: sources.added };
   }

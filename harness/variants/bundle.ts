@@ -15,7 +15,7 @@ export interface BundleOptions {
 }
 
 /** Says in the bundle which files the variant changes. */
-function changedFiles(changed: readonly string[]): Plugin {
+function sayChanged(changed: readonly string[]): Plugin {
   return {
     name: "changed-files",
     load: {
@@ -33,7 +33,7 @@ export async function bundleKernel(
 ): Promise<void> {
   const bundle = await rolldown({
     input: entry,
-    plugins: changed === undefined ? [] : [changedFiles(changed)],
+    plugins: changed === undefined ? [] : [sayChanged(changed)],
     resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
     tsconfig: false,
     logLevel: "silent",
