@@ -77,7 +77,7 @@ export function radix_tree_node_alloc(k: Machine, n: number, gfp: number): boole
   return true;
 }
 
-/** Index nodes freed while a grace period lasts: of 512 pages, which takes some milliseconds. */
+/** Index nodes freed while a grace period lasts: a guess, with which free pages after a guest's end are as often recorded. */
 const GRACE_PERIOD = 8;
 
 /**

@@ -50,7 +50,7 @@ const Run = z
     run: z
       .string()
       .regex(
-        /^(run (memfd|anon) (\d+ [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib \d+)$/,
+        /^(run (memfd|anon) ([1-9]\d* [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib [1-9]\d*)$/,
         {
           error: "an unknown kind of run",
         },

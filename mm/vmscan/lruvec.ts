@@ -27,7 +27,7 @@ import type { Machine } from "../../include/machine.js";
 import { wmark_pages } from "../page_alloc/watermark.js";
 import { end_swap_writes } from "../page_io.js";
 import { folio_referenced } from "../rmap/unmap.js";
-import { folio_isolate_lru, folio_putback_lru, lru_add_drain } from "../swap.js";
+import { folio_evictable, folio_isolate_lru, folio_putback_lru, lru_add_drain } from "../swap.js";
 import { lru_note_cost } from "../swap/lruvec.js";
 import { count_vm_event, count_vm_events } from "../vmstat.js";
 import { workingset_age_nonresident } from "../workingset.js";
@@ -57,6 +57,10 @@ function shrink_active_list(k: Machine, node: pglist_data, lru: number, nr: numb
   for (const pfn of pfns) {
     const { flags } = k.mem.section(pfn);
     const i = pfn & PFN_SECTION_MASK;
+    if (!folio_evictable(k.mem, pfn)) {
+      folio_putback_lru(k, pfn);
+      continue;
+    }
     if (lru === LRU_ACTIVE_ANON && !page_test(k.mem, pfn, PG_head)) folio_referenced(k, pfn);
     flags[i] = (flags[i]! & ~PG_active) | PG_workingset;
     count_vm_event(k, PGDEACTIVATE);
@@ -67,6 +71,7 @@ function shrink_active_list(k: Machine, node: pglist_data, lru: number, nr: numb
 /** Reclaims some of the oldest pages of an inactive list. @kernel mm/vmscan.c:shrink_inactive_list */
 function shrink_inactive_list(k: Machine, node: pglist_data, lru: number, nr: number, sc: scan_control): number {
   const pfns = isolate_lru_folios(k, node, lru, Math.min(nr, SWAP_CLUSTER_MAX));
+  if (pfns.length === 0) return 0;
   const { nr_pageout, nr_activated } = sc;
   const freed = shrink_folio_list(k, pfns.reverse(), sc);
   workingset_age_nonresident(node, sc.nr_activated - nr_activated);
@@ -121,7 +126,7 @@ function file_is_tiny(node: pglist_data, priority: number): boolean {
 /**
  * Which share of its lists a pass looks at: of anonymous pages and of files. What has cost less of late gets more.
  * @kernel mm/vmscan.c:get_scan_count
- * @fidelity mirrored: swappiness 60, no memory cgroups
+ * @fidelity simplified: swappiness 60; of inactive lists a page more, of active ones the share once those were scanned
  */
 function get_scan_count(k: Machine, node: pglist_data, priority: number): readonly [anon: number, file: number] {
   if (get_nr_swap_pages(k) <= 0) return [0, 1];
