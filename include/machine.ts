@@ -126,7 +126,7 @@ export interface Machine {
   readonly seed: number;
   readonly prng: Prng;
   readonly hooks: Hooks;
-  /** Which short ways are taken, where the variant may (include/short_ways.ts). */
+  /** Which short ways are taken (include/short_ways.ts). */
   readonly shortWays: Readonly<Record<ShortWay, boolean>>;
   /** Is a trace hook there that wants to hear? Guards calls on hot paths. */
   tracing: boolean;

@@ -42,18 +42,21 @@ export const PASSED_BY = {
 
 export type ShortWay = keyof typeof PASSED_BY;
 
-/** Which short ways a machine takes, where the variant may: all, none, or some. */
-export function shortWaysOf(taken: boolean | readonly ShortWay[]): Readonly<Record<ShortWay, boolean>> {
-  const ways = Object.keys(PASSED_BY) as ShortWay[];
-  const pairs = ways.map((way) => [way, typeof taken === "boolean" ? taken : taken.includes(way)]);
-  return Object.fromEntries(pairs) as Record<ShortWay, boolean>;
-}
-
 /** May this variant take a short way? Not where it changes what that passes by, or where nobody said what it changes. */
-export function mayTake(way: ShortWay): boolean {
+function mayTake(way: ShortWay): boolean {
   const changed: readonly string[] | null = changedFiles;
   const passed = PASSED_BY[way];
   return (
     changed?.every((path) => !passed.some((file) => path === `${file}.ts` || path.startsWith(`${file}/`))) ?? false
   );
+}
+
+const WAYS = Object.keys(PASSED_BY) as ShortWay[];
+const OPEN: ReadonlySet<ShortWay> = new Set(WAYS.filter(mayTake));
+
+/** Which short ways a machine takes that is to take all, none, or some: of these, those that the variant may. */
+export function shortWaysOf(wanted: boolean | readonly ShortWay[]): Readonly<Record<ShortWay, boolean>> {
+  const taken = (way: ShortWay): boolean =>
+    OPEN.has(way) && (typeof wanted === "boolean" ? wanted : wanted.includes(way));
+  return Object.fromEntries(WAYS.map((way) => [way, taken(way)])) as Record<ShortWay, boolean>;
 }

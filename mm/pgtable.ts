@@ -166,17 +166,21 @@ function count_table(k: Machine, pfn: number, n: number): void {
   __mod_node_page_state(k.nodes[page_zone(k.mem, pfn).node]!, NR_PAGETABLE, n);
 }
 
-/** Gives back a page that held a table. `counted`: is it in nr_page_table_pages (levels PMD and PTE)? */
-export function free_table_page(k: Machine, pfn: number, counted: boolean): void {
+/** A page holds a table no more. `counted`: is it in nr_page_table_pages (levels PMD and PTE)? @kernel include/linux/mm.h:pgtable_pte_page_dtor */
+function pgtable_pte_page_dtor(k: Machine, pfn: number, counted: boolean): void {
   if (counted) count_table(k, pfn, -1);
   page_clear(k.mem, pfn, PG_table);
+}
+
+/** Gives back a page that held a table, counted or not. */
+export function free_table_page(k: Machine, pfn: number, counted: boolean): void {
+  pgtable_pte_page_dtor(k, pfn, counted);
   __free_pages(k, pfn, 0);
 }
 
-/** Leaves a page that held a table to a gather. `counted` as above. @kernel arch/x86/mm/pgtable.c:___pte_free_tlb @fidelity mirrored */
+/** Leaves such a page to a gather. @kernel arch/x86/mm/pgtable.c:___pte_free_tlb @fidelity mirrored */
 export function table_free_tlb(k: Machine, tlb: mmu_gather, pfn: number, counted: boolean): void {
-  if (counted) count_table(k, pfn, -1);
-  page_clear(k.mem, pfn, PG_table);
+  pgtable_pte_page_dtor(k, pfn, counted);
   tlb_remove_page(k, tlb, pfn);
 }
 

@@ -44,7 +44,6 @@ import {
   batch_call,
   PAGEVEC_SIZE,
 } from "../include/linux/pagevec.js";
-import { mayTake } from "../include/short_ways.js";
 import { HPAGE_PMD_ORDER } from "../include/linux/types.js";
 import { vm_flags_test } from "../include/linux/vm_flags.js";
 import {
@@ -245,8 +244,6 @@ function lru_add_one(k: Machine, pfn: number, s: mem_section, i: number): void {
   s.flags[i]! |= PG_lru;
 }
 
-const TAKEN = mayTake("activate");
-
 type move_fn_t = typeof lru_add_fn;
 
 /** Takes all out of a batch and keeps its room, which `length = 0` would give back and the next page take anew. */
@@ -257,7 +254,7 @@ function emptied(batch: number[]): void {
 /** Moves a batch's pages where they belong and drops the batch's references. @kernel mm/swap.c:folio_batch_move_lru */
 function folio_batch_move_lru(k: Machine, batch: number[], move_fn: move_fn_t): void {
   const n = batch.length;
-  if (TAKEN && k.shortWays.activate && move_fn === folio_activate_fn && is_lru_run(k, batch)) {
+  if (k.shortWays.activate && move_fn === folio_activate_fn && is_lru_run(k, batch)) {
     activate_run(k, batch);
     emptied(batch);
     return;
@@ -360,7 +357,7 @@ export function mark_page_accessed(k: Machine, pfn: number): void {
   if (flags & PG_lru) batch_add_and_move(k, k.fbatches[k.cpu]!.activate, BATCH_ACTIVATE, pfn, folio_activate_fn, s, i);
   else if (k.fbatches[k.cpu]!.lru_add.includes(pfn)) s.flags[i]! |= PG_active;
   s.flags[i]! &= ~PG_referenced;
-  workingset_activation(k, pfn);
+  workingset_activation(k, pfn, s, i);
 }
 
 /** Moves a page to the inactive list's end after its end of writeback. @kernel mm/swap.c:folio_rotate_reclaimable */

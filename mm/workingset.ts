@@ -8,7 +8,7 @@
  * on any machine that can be booted here.
  */
 import type { address_space } from "../include/linux/fs.js";
-import { page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
+import { type mem_section, page_zone, PFN_SECTION_MASK } from "../include/linux/mem_map.js";
 import type { pglist_data } from "../include/linux/mmzone.js";
 import { PG_active, PG_swapbacked, PG_workingset } from "../include/linux/page-flags.js";
 import { subsys_state } from "../include/linux/subsys.js";
@@ -70,9 +70,9 @@ export function workingset_eviction(k: Machine, pfn: number): number {
 }
 
 /** A page was used again and is to be active. @kernel mm/workingset.c:workingset_activation @fidelity mirrored */
-export function workingset_activation(k: Machine, pfn: number): void {
+export function workingset_activation(k: Machine, pfn: number, s: mem_section, i: number): void {
   const node = k.nodes.length === 1 ? k.nodes[0]! : k.nodes[page_zone(k.mem, pfn).node]!;
-  workingset_age_nonresident(node, nr_pages(k.mem.section(pfn), pfn & PFN_SECTION_MASK));
+  workingset_age_nonresident(node, nr_pages(s, i));
 }
 
 /** Pages that compete with one that comes back, all that swap or a file can take; `file`: 1 for one of a file's. */

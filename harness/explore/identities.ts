@@ -5,7 +5,7 @@ import { Digest } from "./hash.js";
 /** Fields, and keys of maps, that are left out. */
 export const LEFT_OUT: ReadonlySet<unknown> = new Set([
   // no call of the table changes them
-  ...["arch", "config", "hooks", "seed", "buffers", "fail_page_alloc", "fail_migrate", "f_op", "vm_ops"],
+  ...["arch", "config", "hooks", "seed", "shortWays", "buffers", "fail_page_alloc", "fail_migrate", "f_op", "vm_ops"],
   ...["rlim", "rlim_max", "capabilities", "node_zonelists", "nofallback_zonelists", "lowmem_reserve"],
   // what happened, by which nothing is decided
   ...["vm_events", "vm_numa_event", "calls", "call", "by", "batch_calls", "tracing", "pin_report", "mm/gup/held.ts"],

@@ -45,36 +45,31 @@ const Pin = z.object({ ret: z.int(), errno: count, pages_pinned: count, cma_left
 /** [first page, pages of this step in CMA or ZONE_MOVABLE, nr_free_pages, nr_free_cma] */
 const Step = z.tuple([count, count, count, count]);
 
-const Run = z
-  .object({
-    run: z
-      .string()
-      .regex(
-        /^(run (memfd|anon) ([1-9]\d* [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib [1-9]\d*)$/,
-        {
-          error: "an unknown kind of run",
-        },
-      ),
-    steps: z.array(Step),
-    kind: z.enum(["memfd", "anon"]).optional(),
-    pages: count.optional(),
-    nomovable: z.int().min(0).max(2).optional(),
-    populate: z.enum(["madv", "map", "fallocate"]).optional(),
-    before: Vmstat.optional(),
-    cma_pages: count.optional(),
-    populated: Vmstat.optional(),
-    pin: Pin.optional(),
-    madvise: z.int().optional(),
-    madvise_after: z.int().optional(),
-    fallocate: z.int().optional(),
-    errno: z.int().optional(),
-    /** Where the OOM killer ended the run. */
-    killed: z.union([z.boolean(), z.string()]).optional(),
-  })
-  .refine((run) => (run.pages ?? 1) > 0 && (run.pages !== undefined || /\d/.test(run.run)), {
-    path: ["pages"],
-    error: "a run of no size: pages is missing",
-  });
+const Run = z.object({
+  run: z
+    .string()
+    .regex(
+      /^(run (memfd|anon) (\d+ [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib \d+)$/,
+      {
+        error: "an unknown kind of run",
+      },
+    ),
+  steps: z.array(Step),
+  kind: z.enum(["memfd", "anon"]).optional(),
+  pages: count.optional(),
+  nomovable: z.int().min(0).max(2).optional(),
+  populate: z.enum(["madv", "map", "fallocate"]).optional(),
+  before: Vmstat.optional(),
+  cma_pages: count.optional(),
+  populated: Vmstat.optional(),
+  pin: Pin.optional(),
+  madvise: z.int().optional(),
+  madvise_after: z.int().optional(),
+  fallocate: z.int().optional(),
+  errno: z.int().optional(),
+  /** Where the OOM killer ended the run. */
+  killed: z.union([z.boolean(), z.string()]).optional(),
+});
 
 const Boot = z
   .object({

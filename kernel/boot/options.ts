@@ -63,7 +63,7 @@ export interface BootOptions {
   /** Boot the machine of a placement recording; memory, cma and movablecore then come from it. */
   readonly like?: PlacementBoot;
   readonly hooks?: Partial<Hooks>;
-  /** Which short ways are taken; false: each page goes all the way alone, also where many at once come to the same; default true. */
+  /** Which short ways are taken, of those that the variant may; false: each page goes all the way alone, also where many at once come to the same; default true. */
   readonly shortWays?: boolean | readonly ShortWay[];
   /** Where its per-page data lies, for machines that come and go: `k.mem.retire()` and `k.pte_memory.retire()` give it back. */
   readonly buffers?: BufferPool;

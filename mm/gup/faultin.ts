@@ -46,7 +46,6 @@ import {
 import { mmap_read_lock, mmap_read_unlock } from "../../include/linux/mmap_lock.js";
 import { arch_vma_access_permitted } from "../../include/linux/mmu_context.js";
 import { MMF_HAS_PINNED } from "../../include/linux/sched/coredump.js";
-import { mayTake } from "../../include/short_ways.js";
 import { PAGE_SIZE, PTRS_PER_PTE } from "../../include/linux/types.js";
 import { vm_flags_and, vm_flags_or, vm_flags_test, vm_flags_value } from "../../include/linux/vm_flags.js";
 import type { Machine } from "../../include/machine.js";
@@ -56,8 +55,6 @@ import { find_extend_vma, vma_lookup } from "../mmap.js";
 import { pmd_huge, pte_index, pte_offset } from "../pgtable.js";
 import { follow_page_mask, follow_pte_run, type page_array } from "./follow.js";
 import { hold_pins, release_held } from "./held.js";
-
-const TAKEN = mayTake("follow");
 
 /** C's `int *locked`: does the caller still hold mmap_lock? */
 export interface gup_locked {
@@ -196,7 +193,7 @@ export function __get_user_pages(
   let ret = 0;
   let i = 0;
   let vma: vm_area_struct | undefined;
-  const runs = TAKEN && k.shortWays.follow;
+  const runs = k.shortWays.follow;
   if (nr_pages <= 0) return 0;
   VM_BUG_ON((pages !== null) !== ((gup_flags & (FOLL_GET | FOLL_PIN)) !== 0), "pages without FOLL_GET or FOLL_PIN");
   while (i < nr_pages) {

@@ -16,7 +16,6 @@ import { MIGRATE_CMA, MIGRATE_ISOLATE, ZONE_MOVABLE, page_list, pageblock_order 
 import { PG_lru, PG_swapbacked, PG_tail } from "../../include/linux/page-flags.js";
 import { pin_failed, pin_report_of, type pin_failure_reason, type pin_report } from "../../include/linux/pin_report.js";
 import { memalloc_pin_restore, memalloc_pin_save } from "../../include/linux/sched/mm.js";
-import { mayTake } from "../../include/short_ways.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_empty } from "../../lib/pagelist.js";
@@ -29,8 +28,6 @@ import { __mod_node_page_state } from "../vmstat.js";
 import { __get_user_pages_locked, check_vma_flags } from "./faultin.js";
 import type { page_array } from "./follow.js";
 import { unpin_user_pages } from "./unpin.js";
-
-const TAKEN = mayTake("isolate");
 
 /** Rounds after which the loop, which has no cap in the kernel, is held to be one that will never end. */
 const SOFT_LOCKUP_ROUNDS = 1_000_000;
@@ -70,7 +67,7 @@ function collect_longterm_unpinnable_pages(
   report: pin_report,
 ): number {
   const m = k.mem;
-  const runs = TAKEN && k.shortWays.isolate;
+  const runs = k.shortWays.isolate;
   let collected = 0;
   let drain_allow = true;
   let prev_folio = 0;

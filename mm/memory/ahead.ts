@@ -17,7 +17,6 @@ import {
 } from "../../include/linux/mm_types.js";
 import { PG_dirty, PG_lru, PG_swapbacked, PG_uptodate } from "../../include/linux/page-flags.js";
 import { PAGE_SIZE } from "../../include/linux/types.js";
-import { mayTake } from "../../include/short_ways.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NR_ANON_MAPPED, NR_FILE_MAPPED, NR_FILE_PAGES, NR_SHMEM, PGFAULT } from "../../include/linux/vmstat.js";
 import { type Machine, nobody } from "../../include/machine.js";
@@ -28,12 +27,9 @@ import { folioAddLruAll, lru_add_drain } from "../swap.js";
 import { lruvecAddAll } from "../swap/lruvec.js";
 import { count_vm_events } from "../vmstat.js";
 
-const TAKEN = mayTake("populate");
-
 /** Pages that the caller of this fault will want behind its own; none where somebody could look on between them. */
 function wanted(k: Machine, vmf: vm_fault): number {
-  if (!TAKEN || !k.shortWays.populate || k.hooks.yieldPoint !== nobody || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED))
-    return 0;
+  if (!k.shortWays.populate || k.hooks.yieldPoint !== nobody || vm_flags_test(vmf.vma.vm_flags, VM_LOCKED)) return 0;
   return vmf.flags >>> FAULT_AHEAD_SHIFT;
 }
 

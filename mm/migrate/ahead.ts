@@ -20,7 +20,6 @@ import { NULL_PFN, type page_list, pageblock_nr_pages, pageblock_order } from ".
 import { PG_active, PG_anon_exclusive, PG_dirty, PG_swapbacked } from "../../include/linux/page-flags.js";
 import { vm_flags_test } from "../../include/linux/vm_flags.js";
 import { NR_ISOLATED_ANON, NR_ISOLATED_FILE } from "../../include/linux/vmstat.js";
-import { mayTake } from "../../include/short_ways.js";
 import { nobody } from "../../include/machine.js";
 import { list_cut } from "../../lib/pagelist.js";
 import { freePages, pcpSink, pcpSource, roomIn, takePages } from "../page_alloc/ahead.js";
@@ -31,8 +30,6 @@ import { lruvecAddAll } from "../swap/lruvec.js";
 import type { migrate_control } from "./attempt.js";
 import { CARRIED } from "./mapping.js";
 import { restored_pte } from "./ptes.js";
-
-const TAKEN = mayTake("migrate");
 
 /** Flags that decide which LRU list and which counters a page is on. */
 const KIND = PG_active | PG_swapbacked;
@@ -142,7 +139,7 @@ function moveRun<T>(c: migrate_control<T>, list: page_list, page: number, gfp_ma
 
 /** May the pages of this call go the short way, once one has been moved? Not where another task could look on. */
 export function mayMoveAhead<T>({ k, reason, mode }: migrate_control<T>): boolean {
-  if (!TAKEN || !k.shortWays.migrate || k.fail_migrate.active) return false;
+  if (!k.shortWays.migrate || k.fail_migrate.active) return false;
   if (k.tasks.size > 1 && k.hooks.yieldPoint !== nobody) return false;
   return reason === MR_LONGTERM_PIN && mode === MIGRATE_SYNC;
 }

@@ -31,14 +31,11 @@ import {
   PG_pcp,
   PG_tail,
 } from "../../include/linux/page-flags.js";
-import { mayTake } from "../../include/short_ways.js";
 import { NR_MLOCK, PGFREE, UNEVICTABLE_PGCLEARED } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add, list_del, list_del_run } from "../../lib/pagelist.js";
 import { FPI_NONE, __free_one_page } from "./freelist.js";
 import { order_to_pindex, pcp_allowed_order, pindex_to_order } from "./rmqueue.js";
-
-const TAKEN = mayTake("free");
 
 /** CONFIG_PCP_BATCH_SCALE_MAX of the stable branch. */
 const PCP_BATCH_SCALE_MAX = 5;
@@ -154,7 +151,7 @@ export function free_pcppages_bulk(k: Machine, z: zone, count: number, pcp: per_
   count = Math.min(pcp.count, count);
   pindex = pindex - 1;
   const isolated_pageblocks = z.nr_isolate_pageblock !== 0;
-  const runs = TAKEN && k.shortWays.free && !isolated_pageblocks;
+  const runs = k.shortWays.free && !isolated_pageblocks;
   while (count > 0) {
     let list;
     for (;;) {

@@ -17,15 +17,12 @@ import {
   type zone,
 } from "../../include/linux/mmzone.js";
 import { PG_pcp } from "../../include/linux/page-flags.js";
-import { mayTake } from "../../include/short_ways.js";
 import { NR_FREE_CMA_PAGES, NR_FREE_PAGES, PGALLOC_DMA } from "../../include/linux/vmstat.js";
 import type { Machine } from "../../include/machine.js";
 import { list_add_tail, list_del } from "../../lib/pagelist.js";
 import { wakeup_kswapd } from "../vmscan.js";
 import { __rmqueue_fallback } from "./fallback.js";
 import { __mod_zone_freepage_state, __rmqueue_smallest, takeRun } from "./freelist.js";
-
-const TAKEN = mayTake("refill");
 
 /** Are blocks of this order kept in per-CPU lists? @kernel mm/page_alloc.c:pcp_allowed_order @fidelity mirrored */
 export function pcp_allowed_order(k: Machine, order: number): boolean {
@@ -142,7 +139,7 @@ function rmqueue_bulk(
   migratetype: number,
   alloc_flags: number,
 ): number {
-  const more = TAKEN && k.shortWays.refill ? rmqueueRun : rmqueueOne;
+  const more = k.shortWays.refill ? rmqueueRun : rmqueueOne;
   let i = 0;
   while (i < count) {
     const n = more(k, z, order, count - i, list, migratetype, alloc_flags);
