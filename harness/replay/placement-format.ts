@@ -45,11 +45,11 @@ const Pin = z.object({ ret: z.int(), errno: count, pages_pinned: count, cma_left
 /** [first page, pages of this step in CMA or ZONE_MOVABLE, nr_free_pages, nr_free_cma] */
 const Step = z.tuple([count, count, count, count]);
 
-const Run = z.object({
+const RunFields = z.object({
   run: z
     .string()
     .regex(
-      /^(run (memfd|anon) (\d+ [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib \d+)$/,
+      /^(run (memfd|anon) ([1-9]\d* [012]|MAP_POPULATE then advice|fallocate then advice)|inject p [\d.]+ nomovable [01] mib [1-9]\d*)$/,
       {
         error: "an unknown kind of run",
       },
@@ -70,6 +70,8 @@ const Run = z.object({
   /** Where the OOM killer ended the run. */
   killed: z.union([z.boolean(), z.string()]).optional(),
 });
+
+const Run = RunFields.refine((run) => planOf(run).pages > 0, { path: ["pages"], error: "a run of no size" });
 
 const Boot = z
   .object({
@@ -93,7 +95,7 @@ export const PlacementFile = z.object({
   boots: z.array(Boot).min(1),
 });
 
-export type PlacementRun = z.infer<typeof Run>;
+export type PlacementRun = z.infer<typeof RunFields>;
 export type PlacementBoot = z.infer<typeof Boot>;
 export type PlacementRecording = z.infer<typeof PlacementFile>;
 

@@ -79,6 +79,11 @@ export function stampOf(compiled: string): string {
   return join(compiled, "kernel.hash");
 }
 
+/** Names the checked-out sources, which have the patch under review. */
+function hashOfOwn(tree: Tree, root: string): string {
+  return hashOf(tree, root, changedFiles(reviewVariant(root)));
+}
+
 /** Writes down which sources the compiled tree was made of, if these are still the checked-out ones. */
 export function stampOwnTree(root: string): void {
   const compiled = compiledRoot();
@@ -89,7 +94,7 @@ export function stampOwnTree(root: string): void {
     const map = readFileSync(join(compiled, path.replace(/\.ts$/, ".js.map")), "utf8");
     if ((JSON.parse(map) as { sourcesContent: string[] }).sourcesContent[0] !== text) return;
   }
-  writeFileSync(stampOf(compiled), hashOf(tree, root, changedFiles(reviewVariant(root))));
+  writeFileSync(stampOf(compiled), hashOfOwn(tree, root));
 }
 
 /** Is the tree that this program was compiled and bundled from the checked-out one, as it is now? */
@@ -97,7 +102,7 @@ export function ownTreeIsFresh(root: string): boolean {
   const compiled = compiledRoot();
   if (!compiled.startsWith(root + sep)) return false;
   if (![stampOf(compiled), bundleOf(compiled)].every((file) => existsSync(file))) return false;
-  return readFileSync(stampOf(compiled), "utf8") === hashOf(readTree(root), root, changedFiles(reviewVariant(root)));
+  return readFileSync(stampOf(compiled), "utf8") === hashOfOwn(readTree(root), root);
 }
 
 function run(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {

@@ -7,7 +7,7 @@ import { node_stat_names } from "../../include/linux/vmstat.js";
 import { expect, FIXTURE, TEST, TEST_F } from "../../harness/kselftest/index.js";
 import { MADV_DONTNEED, MADV_WILLNEED, MAP_SHARED, PROT_READ } from "../../uapi/mman-common.js";
 import { MPOL_BIND } from "../../uapi/mempolicy.js";
-import { advise, at, bytes, map, memfd, touch } from "./lib/memory.js";
+import { advise, at, bytes, map, memfd, type T, touch } from "./lib/memory.js";
 import { bind, CMA_NODES, NODE_0, NODE_1, nodePlaces } from "./lib/numa.js";
 import { incore, RAMDISK, swapTo } from "./lib/swap.js";
 import { openFile } from "./lib/tasks.js";
@@ -140,6 +140,13 @@ const disk = FIXTURE<number>("file", {
   },
 });
 
+/** Ten pages of anonymous memory, which could go to swap. */
+function compete(t: T): void {
+  swapTo(t, RAMDISK);
+  map(t, 1 << 16, 10);
+  touch(t, 1 << 16, 10);
+}
+
 describe("workingset: back from a file", () => {
   TEST_F(
     disk,
@@ -158,9 +165,7 @@ describe("workingset: back from a file", () => {
   );
 
   TEST_F(disk, "anonymous memory competes with it while there is swap", (t) => {
-    swapTo(t, RAMDISK);
-    map(t, 1 << 16, 10);
-    touch(t, 1 << 16, 10);
+    compete(t);
     read(t, 0, 10);
     leave(t, 0, 10);
     read(t, 0, 10);
@@ -178,9 +183,7 @@ describe("workingset: back from a file", () => {
   });
 
   TEST_F(disk, "it is forgotten when the file is cut off there, and with the file", (t) => {
-    swapTo(t, RAMDISK);
-    map(t, 1 << 16, 10);
-    touch(t, 1 << 16, 10);
+    compete(t);
     read(t, 0, 80);
     leave(t, 0, 80);
     expect(vmstat(t, "workingset_nodes")).to.equal(2);
